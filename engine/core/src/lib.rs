@@ -1,0 +1,1 @@
+//! The Perdure engine.
