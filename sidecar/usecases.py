@@ -1,0 +1,199 @@
+"""What the doors (rpc, http, app) may call, as protocols; the implementations stand beside.
+
+Every method may raise the errors of `sidecar.errors`; mutations take a `request_id` (None: every
+call is a new one) and answer a repeat with the first result, another request under the same id
+with RequestIdReusedError. Methods that answer an Operation return at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from sidecar.model import (
+    BackendStatus,
+    Compression,
+    CopyState,
+    Operation,
+    OperationKind,
+    Page,
+    Schedule,
+    ScheduleSpec,
+    ScheduleStatus,
+    Snapshot,
+    Trigger,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotFilter:
+    """Terms that must all hold; None does not ask."""
+
+    schedule: str | None = None
+    trigger: Trigger | None = None
+    state: CopyState | None = None
+    backend: str | None = None
+    cut_from: datetime | None = None  # inclusive
+    cut_before: datetime | None = None  # exclusive
+    show_deleted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CreateSnapshot:
+    """A manual snapshot; no backends means all, no compression the default."""
+
+    backends: tuple[str, ...] = ()
+    compression: Compression | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ListRequest:
+    """Which page; a size of 0 means 100, and 1000 is the most."""
+
+    page_size: int = 0
+    page_token: str = ""
+
+
+class SnapshotUseCases(Protocol):
+    """`sidecar.snapshots.Snapshots`."""
+
+    async def create(self, request: CreateSnapshot, request_id: str | None = None) -> Operation:
+        """Cut, verify and store; result {"snapshot_id"}."""
+        ...
+
+    def get(self, snapshot_id: str) -> Snapshot:
+        """Return one, a tombstoned one too."""
+        ...
+
+    def list(self, request: ListRequest, filter_: SnapshotFilter) -> Page[Snapshot]:
+        """Return a page, newest first."""
+        ...
+
+    async def verify(
+        self, snapshot_id: str, backend: str | None = None, request_id: str | None = None
+    ) -> Operation:
+        """Read stored copies back; result {"snapshot_id"}, SnapshotDamagedError when damaged."""
+        ...
+
+    async def delete(self, snapshot_id: str, request_id: str | None = None) -> Snapshot:
+        """Put a tombstone on every copy; deleting twice answers it unchanged."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleView:
+    """A schedule and how it fares; the etag is the revision as text."""
+
+    schedule: Schedule
+    status: ScheduleStatus
+
+    @property
+    def etag(self) -> str:
+        """Return what a safe change sends back."""
+        return str(self.schedule.revision)
+
+
+class ScheduleUseCases(Protocol):
+    """`sidecar.schedules.Schedules`."""
+
+    async def create(
+        self, schedule_id: str, spec: ScheduleSpec, request_id: str | None = None
+    ) -> ScheduleView:
+        """Make a schedule; not due for what has passed already."""
+        ...
+
+    def get(self, schedule_id: str) -> ScheduleView:
+        """Return one that is not deleted."""
+        ...
+
+    def list(self, request: ListRequest) -> Page[ScheduleView]:
+        """Return a page, by id."""
+        ...
+
+    async def update(
+        self,
+        schedule_id: str,
+        spec: ScheduleSpec,
+        etag: str | None = None,
+        request_id: str | None = None,
+    ) -> ScheduleView:
+        """Replace the whole spec (the door merges a field mask into what `get` gave)."""
+        ...
+
+    async def delete(
+        self, schedule_id: str, etag: str | None = None, request_id: str | None = None
+    ) -> None:
+        """Remove it; its snapshots stay, and no retention deletes them from then on."""
+        ...
+
+    async def run(self, schedule_id: str, request_id: str | None = None) -> Operation:
+        """Take its snapshot now, beside its due times; result {"snapshot_id"}."""
+        ...
+
+
+class RestoreUseCases(Protocol):
+    """`sidecar.restores.Restores`."""
+
+    async def restore(
+        self,
+        snapshot_id: str,
+        *,
+        backend: str | None = None,
+        is_dry_run: bool = False,
+        request_id: str | None = None,
+    ) -> Operation:
+        """Plan and, unless dry, replace the live data; see `model.RestoreOutcome`."""
+        ...
+
+
+class OperationUseCases(Protocol):
+    """`sidecar.operations.Operations`."""
+
+    def get(self, operation_id: str) -> Operation:
+        """Return one."""
+        ...
+
+    def list(
+        self, request: ListRequest, kind: OperationKind | None = None, *, only_running: bool = False
+    ) -> Page[Operation]:
+        """Return a page, newest first."""
+        ...
+
+    async def cancel(self, operation_id: str) -> Operation:
+        """Ask it to stop; refused with NotCancellableError past its commit or end."""
+        ...
+
+    async def wait(self, operation_id: str, timeout_seconds: float | None = None) -> Operation:
+        """Return it when it has ended, or as it stands when the time is over."""
+        ...
+
+    async def delete(self, operation_id: str) -> None:
+        """Forget an ended operation."""
+        ...
+
+
+class BackendUseCases(Protocol):
+    """`sidecar.backends_service.Backends`."""
+
+    def list(self, request: ListRequest) -> Page[BackendStatus]:
+        """Return what is known; no backend is called."""
+        ...
+
+    async def check(self, backend: str, request_id: str | None = None) -> Operation:
+        """Run the conformance suite; result is `records.encode_backend_report`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ControlPlane:
+    """Everything that a door may reach; `sidecar.app` makes one."""
+
+    snapshots: SnapshotUseCases
+    schedules: ScheduleUseCases
+    restores: RestoreUseCases
+    operations: OperationUseCases
+    backends: BackendUseCases
+    settings: Mapping[str, str] = field(default_factory=dict)  # dotted names, secrets as ***
+    warnings: Sequence[str] = ()
