@@ -1,0 +1,1 @@
+"""The control API's generated stubs, one package a version."""
