@@ -1,1 +1,30 @@
-//! The Perdure engine.
+//! The Perdure engine: a Redis-compatible in-memory store with RDB snapshots.
+//!
+//! Reading order, from bytes to meaning: `resp` (frames) -> `server` (sockets, batches) -> `command` (meaning) ->
+//! `keyspace` and `value` (data) -> `effects` (what changed) -> `aof` (log and reply gate) -> `rdb`, `snapshot` (disk).
+//! `border` is the one door for the control plane. Nothing here knows Python.
+
+pub mod alloc;
+pub mod aof;
+pub mod border;
+pub mod clock;
+pub mod command;
+pub mod config;
+pub mod cron;
+pub mod durable;
+pub mod effects;
+pub mod error;
+pub mod events;
+pub mod failpoint;
+pub mod grpc;
+pub mod job;
+pub mod keyspace;
+pub mod limits;
+pub mod rdb;
+pub mod resp;
+pub mod server;
+pub mod session;
+pub mod snapshot;
+pub mod state;
+pub mod stats;
+pub mod value;

@@ -1,0 +1,141 @@
+//! The propagation seam: a command does not log itself, it says what changed and what its effect is.
+//! The log, the dirty counter, WATCH and (later) keyspace notifications and replicas hang on this one seam.
+//!
+//! A unit is one command, or one EXEC with all that it ran. Within a unit a handler calls [`Effects::changed`] for each
+//! key it changed; if it calls [`Effects::rewrite`] the log gets those commands, else it gets the command as it was sent.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::aof::Log;
+
+/// Set when a watched key changed; shared by the session that watches and the table.
+pub type WatchFlag = Arc<AtomicBool>;
+
+/// What changed, and to whom that matters. Lives under the engine lock.
+#[derive(Default)]
+pub struct Effects {
+    /// Changes since the last completed save (Redis `rdb_changes_since_last_save`).
+    pub dirty: u64,
+    log: Option<Arc<dyn Log>>,
+    unit: Vec<u8>,
+    unit_commands: usize,
+    logged_db: Option<usize>,
+    is_in_transaction: bool,
+    watched: HashMap<(usize, Vec<u8>), Vec<WatchFlag>>,
+}
+
+impl Effects {
+    /// Attach the log that receives the effects; `None` means that nothing is logged.
+    pub fn attach(&mut self, log: Option<Arc<dyn Log>>) {
+        self.log = log;
+        self.logged_db = None;
+    }
+
+    /// Whether effects are logged.
+    pub fn is_logging(&self) -> bool {
+        self.log.is_some()
+    }
+
+    /// Say that `key` of database `db` changed: counts as one change and dirties those who watch it.
+    pub fn changed(&mut self, db: usize, key: &[u8]) {
+        self.dirty += 1;
+        self.touch(db, key);
+    }
+
+    /// Dirty those who watch `key` without counting a change (a key that lazily expired).
+    pub fn touch(&mut self, db: usize, key: &[u8]) {
+        if self.watched.is_empty() {
+            return;
+        }
+        if let Some(flags) = self.watched.get(&(db, key.to_vec())) {
+            flags.iter().for_each(|flag| flag.store(true, Ordering::Release));
+        }
+    }
+
+    /// Dirty those for whose watched key `is_affected(db, key)` holds (FLUSHDB, SWAPDB, restore).
+    pub fn touch_where(&mut self, is_affected: impl Fn(usize, &[u8]) -> bool) {
+        for ((db, key), flags) in &self.watched {
+            if is_affected(*db, key) {
+                flags.iter().for_each(|flag| flag.store(true, Ordering::Release));
+            }
+        }
+    }
+
+    /// Watch `key` for the owner of `flag`.
+    pub fn watch(&mut self, db: usize, key: &[u8], flag: &WatchFlag) {
+        self.watched.entry((db, key.to_vec())).or_default().push(Arc::clone(flag));
+    }
+
+    /// Forget that the owner of `flag` watches `key`.
+    pub fn unwatch(&mut self, db: usize, key: &[u8], flag: &WatchFlag) {
+        let place = (db, key.to_vec());
+        if let Some(flags) = self.watched.get_mut(&place) {
+            flags.retain(|other| !Arc::ptr_eq(other, flag));
+            if flags.is_empty() {
+                self.watched.remove(&place);
+            }
+        }
+    }
+
+    /// Log one command as the effect on database `db`; a SELECT goes before it where needed.
+    pub fn rewrite<A: AsRef<[u8]>>(&mut self, db: usize, args: &[A]) {
+        if self.log.is_none() {
+            return;
+        }
+        if self.logged_db != Some(db) {
+            encode_command(&mut self.unit, &[b"SELECT".as_slice(), db.to_string().as_bytes()]);
+            self.logged_db = Some(db);
+        }
+        encode_command(&mut self.unit, args);
+        self.unit_commands += 1;
+    }
+
+    /// Begin a unit whose effects are wrapped in MULTI/EXEC when there is more than one.
+    pub fn begin_transaction(&mut self) {
+        self.is_in_transaction = true;
+        self.logged_db = None; // the SELECT, if any, belongs inside
+    }
+
+    /// Number of effects in the unit under way.
+    pub fn unit_commands(&self) -> usize {
+        self.unit_commands
+    }
+
+    /// End the unit: hand its effects to the log. Gives the log's new end, if something was appended.
+    pub fn end_unit(&mut self) -> Option<u64> {
+        let was_transaction = std::mem::take(&mut self.is_in_transaction);
+        let commands = std::mem::take(&mut self.unit_commands);
+        if commands == 0 {
+            return None;
+        }
+        let log = self.log.as_ref()?;
+        let end = if was_transaction && commands > 1 {
+            let mut framed = Vec::with_capacity(self.unit.len() + 32);
+            encode_command(&mut framed, &[b"MULTI"]);
+            framed.extend_from_slice(&self.unit);
+            encode_command(&mut framed, &[b"EXEC"]);
+            log.append(&framed)
+        } else {
+            log.append(&self.unit)
+        };
+        self.unit.clear();
+        Some(end)
+    }
+}
+
+/// Append `args` to `out` as a RESP array of bulk strings.
+pub fn encode_command<A: AsRef<[u8]>>(out: &mut Vec<u8>, args: &[A]) {
+    let header = |mark: u8, count: usize, out: &mut Vec<u8>| {
+        out.push(mark);
+        out.extend_from_slice(count.to_string().as_bytes());
+        out.extend_from_slice(b"\r\n");
+    };
+    header(b'*', args.len(), out);
+    for arg in args {
+        header(b'$', arg.as_ref().len(), out);
+        out.extend_from_slice(arg.as_ref());
+        out.extend_from_slice(b"\r\n");
+    }
+}

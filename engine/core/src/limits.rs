@@ -1,0 +1,22 @@
+//! Every bound on what a socket, a file or a client may make the engine do (I7). One place, so that each has an owner.
+
+/// Longest bulk string, bytes (Redis `proto-max-bulk-len`; also the longest string value).
+pub const BULK_BYTES_MAX: usize = 512 * 1024 * 1024;
+/// Longest inline request and longest `*`/`$` header line, bytes.
+pub const INLINE_BYTES_MAX: usize = 64 * 1024;
+/// Most arguments of one command.
+pub const MULTIBULK_MAX: usize = 1024 * 1024;
+/// Largest query buffer of a client, bytes (Redis `client-query-buffer-limit`).
+pub const QUERY_BUFFER_BYTES_MAX: usize = 1024 * 1024 * 1024;
+/// Output that a client may leave unread before it is disconnected, bytes.
+pub const OUTPUT_BUFFER_BYTES_MAX: usize = 1024 * 1024 * 1024;
+/// Commands executed for one connection under one hold of the engine lock.
+pub const BATCH_COMMANDS_MAX: usize = 256;
+/// Clients unless `maxclients` says otherwise.
+pub const CLIENTS_DEFAULT: usize = 10_000;
+/// Databases that may be configured.
+pub const DATABASES_MAX: usize = 65_536;
+/// Events kept for the control plane before the oldest log lines are dropped.
+pub const EVENTS_MAX: usize = 10_000;
+/// I/O threads that may be configured (Redis: 128).
+pub const IO_THREADS_MAX: usize = 128;

@@ -1,0 +1,69 @@
+//! What the one engine lock guards (`State`) and what every thread shares (`Shared`).
+//! Order of locks: the engine lock first, then any other; never the other way round.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use parking_lot::Mutex;
+
+use crate::aof::Gate;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::effects::Effects;
+use crate::events::Events;
+use crate::keyspace::Keyspace;
+use crate::session::ClientInfo;
+use crate::snapshot::SaveState;
+use crate::stats::Stats;
+
+/// Everything that commands read and change, under the one engine lock.
+pub struct State {
+    /// The data.
+    pub keyspace: Keyspace,
+    /// The propagation seam.
+    pub effects: Effects,
+    /// Directives in force.
+    pub config: Config,
+    /// Save points, the running child, LASTSAVE.
+    pub save: SaveState,
+    /// Writes wait (a commit is between its safety cut and its switch).
+    pub are_writes_paused: bool,
+    /// DEBUG SET-ACTIVE-EXPIRE.
+    pub is_active_expire_on: bool,
+    /// Connected clients by id.
+    pub clients: HashMap<u64, Arc<ClientInfo>>,
+}
+
+/// Shared by the loops, the doors, the jobs and the border.
+pub struct Shared {
+    /// The one engine lock.
+    pub state: Mutex<State>,
+    /// The reply gate.
+    pub gate: Arc<Gate>,
+    /// Lock-free figures.
+    pub stats: Stats,
+    /// Wall and monotonic time.
+    pub clock: Arc<Clock>,
+    /// Towards the control plane.
+    pub events: Events,
+    /// Told to wake connections whose writes waited, or whose client was killed.
+    pub loops: Mutex<Vec<Arc<dyn LoopWaker>>>,
+    /// The engine is stopping: loops end.
+    pub is_stopping: AtomicBool,
+    /// How commands start work that outlives them (BGSAVE, SHUTDOWN): implemented in `job`.
+    pub run_id: String,
+}
+
+/// A network loop as other threads see it.
+pub trait LoopWaker: Send + Sync {
+    /// Look again at killed clients, paused writes and the stop flag.
+    fn wake(&self);
+}
+
+impl Shared {
+    /// Wake every loop.
+    pub fn wake_loops(&self) {
+        self.loops.lock().iter().for_each(|waker| waker.wake());
+    }
+}
