@@ -1,0 +1,78 @@
+"""The asyncio client: the same verbs as `perdure.client`, driven without blocking the loop.
+
+async with AsyncClient("127.0.0.1:6381") as client:
+    snapshots = await client.run(verbs.list_snapshots())
+"""
+
+from __future__ import annotations
+
+import asyncio
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import grpc
+import grpc.aio
+
+from perdure.client import CHANNEL_OPTIONS, DEFAULT_TARGET
+from perdure.errors import error_from_call
+from perdure.steps import Ask, Call, Pause, Step
+
+T = TypeVar("T")
+
+
+class AsyncClient:
+    """An asyncio client of one server. Belongs to the loop that it was made in."""
+
+    def __init__(self, target: str = DEFAULT_TARGET) -> None:
+        """Open a channel to `target` (host:port). Nothing is sent before the first verb."""
+        self.target = target
+        self._channel = grpc.aio.insecure_channel(target, options=CHANNEL_OPTIONS)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the channel. Calls in flight end with CANCELLED."""
+        await self._channel.close()
+
+    async def run(self, call: Call[T]) -> T:
+        """Run one verb to its end and return its result.
+
+        Raises:
+            PerdureError: the server refused, failed, or was not there.
+        """
+        try:
+            step = next(call)
+            while True:
+                try:
+                    answer = await self._perform(step)
+                except grpc.aio.AioRpcError as failure:
+                    step = call.throw(error_from_call(failure, self.target))
+                else:
+                    step = call.send(answer)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        finally:
+            call.close()
+
+    async def _perform(self, step: Step) -> Any:
+        match step:
+            case Pause(seconds):
+                await asyncio.sleep(seconds)
+                return None
+            case Ask(rpc, request, deadline_seconds):
+                ask = self._channel.unary_unary(
+                    rpc.path,
+                    request_serializer=type(request).SerializeToString,
+                    response_deserializer=rpc.response.FromString,
+                )
+                return await ask(request, timeout=deadline_seconds)

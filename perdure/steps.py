@@ -1,0 +1,79 @@
+"""A call to the server written once and run twice: by the sync client and by the asyncio one.
+
+A verb (`perdure.verbs`) is a generator: it yields what it needs (`Ask` this rpc, `Pause` so long)
+and returns its typed result. It never touches a socket or a clock, so there are no hand-copied
+sync and async twins. `Client.run` and `AsyncClient.run` drive it. Retries live here, for all verbs.
+
+Every rpc may be repeated: reads change nothing, and mutations carry a request_id, to which the
+server answers with the first result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar, cast
+
+from google.protobuf.message import Message
+
+from perdure.errors import PerdureError
+
+Res = TypeVar("Res", bound=Message)
+T = TypeVar("T")
+
+ATTEMPTS_MAX = 3
+BACKOFF_SECONDS = 0.1
+# A server that asks for a longer pause than this is reported to the caller, who knows better.
+PAUSE_MAX_SECONDS = 2.0
+DEADLINE_SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class Rpc(Generic[Res]):
+    """One rpc: its full path and the message that answers it."""
+
+    path: str
+    response: type[Res]
+
+
+@dataclass(frozen=True)
+class Ask:
+    """Send `request` and send the answer back into the generator, or throw PerdureError there."""
+
+    rpc: Rpc[Any]
+    request: Message
+    deadline_seconds: float
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Let this many seconds pass."""
+
+    seconds: float
+
+
+Step = Ask | Pause
+Call = Generator[Step, Any, T]
+
+
+def ask(
+    rpc: Rpc[Res], request: Message, *, deadline_seconds: float = DEADLINE_SECONDS
+) -> Call[Res]:
+    """Ask one rpc and return its answer; repeat it while that can help.
+
+    Raises:
+        PerdureError: the last attempt's error.
+    """
+    for attempt in range(1, ATTEMPTS_MAX + 1):
+        try:
+            answer = yield Ask(rpc, request, deadline_seconds)
+        except PerdureError as error:
+            pause = error.retry_after_seconds
+            if pause is None:
+                pause = BACKOFF_SECONDS * 2 ** (attempt - 1)
+            if attempt == ATTEMPTS_MAX or not error.is_retryable or pause > PAUSE_MAX_SECONDS:
+                raise
+        else:
+            return cast("Res", answer)
+        yield Pause(pause)
+    raise AssertionError("the last attempt returns or raises")

@@ -1,0 +1,138 @@
+"""The one table from typed errors to gRPC, and the interceptor at the edge that applies it.
+
+By class, most specific first. What is not in the table, foreign exceptions included, is a bug:
+INTERNAL with an incident id, logged once with its trace, its text kept from the caller. Every
+answer carries google.rpc.ErrorInfo (reason = the stable code, metadata = context and hint) and
+RetryInfo where a repeat can help. Adding an error class? The test of this table will ask for it.
+
+Limit: gRPC carries all of it in trailing metadata (8 KiB by default), so long texts are cut.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import grpc
+import grpc.aio
+import structlog
+from google.protobuf.duration_pb2 import Duration
+from google.rpc import error_details_pb2, status_pb2
+from grpc_status import rpc_status
+
+from sidecar import errors
+
+DOMAIN = "perdure"
+MESSAGE_CHARS_MAX = 1024
+VALUE_CHARS_MAX = 256
+CONTEXT_FIELDS_MAX = 12
+RETRY_SECONDS = 1
+
+Code = grpc.StatusCode
+
+STATUS_BY_CLASS: tuple[tuple[type[errors.PerdureError], Code], ...] = (
+    (errors.UsageError, Code.INVALID_ARGUMENT),
+    (errors.NotFoundError, Code.NOT_FOUND),
+    (errors.AlreadyExistsError, Code.ALREADY_EXISTS),
+    (errors.RevisionMismatchError, Code.ABORTED),
+    (errors.ConflictError, Code.FAILED_PRECONDITION),
+    (errors.BackendTimeoutError, Code.DEADLINE_EXCEEDED),
+    (errors.UnavailableError, Code.UNAVAILABLE),
+    (errors.CorruptError, Code.DATA_LOSS),
+    (errors.ExhaustedError, Code.RESOURCE_EXHAUSTED),
+    (errors.CancelledOperationError, Code.CANCELLED),
+    (errors.OperationInterruptedError, Code.ABORTED),
+    (errors.BackendRefusedError, Code.FAILED_PRECONDITION),
+    (errors.BootRefusedError, Code.FAILED_PRECONDITION),
+)
+
+# EngineFailedError carries the engine's own code. One that is not here is answered INTERNAL with
+# its code, message and hint: it is the engine's word, not an accident of this process.
+STATUS_BY_ENGINE_CODE: dict[str, Code] = {}
+
+_log = structlog.get_logger(__name__)
+
+
+def status_of(error: errors.PerdureError) -> Code | None:
+    """Return the gRPC status for a typed error, or None when the table does not know it."""
+    if isinstance(error, errors.EngineFailedError):
+        return STATUS_BY_ENGINE_CODE.get(error.code, Code.INTERNAL)
+    for kind, code in STATUS_BY_CLASS:
+        if isinstance(error, kind):
+            return code
+    return None
+
+
+def encode_error(error: errors.PerdureError, code: Code) -> status_pb2.Status:
+    """Return the google.rpc.Status for `error`, short enough for gRPC's trailers."""
+    info = error_details_pb2.ErrorInfo(reason=error.code, domain=DOMAIN)
+    for key, value in list(error.context.items())[:CONTEXT_FIELDS_MAX]:
+        info.metadata[key] = _cut(value, VALUE_CHARS_MAX)
+    if error.hint:
+        info.metadata["hint"] = _cut(error.hint, MESSAGE_CHARS_MAX)
+    status = status_pb2.Status(code=code.value[0], message=_cut(error.message, MESSAGE_CHARS_MAX))
+    status.details.add().Pack(info)
+    if error.is_retryable:
+        delay = Duration(seconds=RETRY_SECONDS)
+        status.details.add().Pack(error_details_pb2.RetryInfo(retry_delay=delay))
+    return status
+
+
+def encode_failure(failure: BaseException, **where: str) -> status_pb2.Status:
+    """Return the status for whatever a use case raised; log it when nobody expected it."""
+    if isinstance(failure, errors.PerdureError):
+        code = status_of(failure)
+        if code is not None:
+            return encode_error(failure, code)
+    incident = secrets.token_hex(4)
+    _log.error("unexpected_failure", incident=incident, exc_info=failure, **where)
+    return encode_error(
+        errors.InternalError(
+            f"something unexpected happened (incident {incident})",
+            hint=f"look for incident {incident} in the server's log, and report it",
+            context={"incident": incident},
+        ),
+        Code.INTERNAL,
+    )
+
+
+def _cut(text: str, chars_max: int) -> str:
+    return text if len(text) <= chars_max else f"{text[: chars_max - 1]}…"
+
+
+Answer = Callable[[Any, grpc.aio.ServicerContext[Any, Any]], Awaitable[Any]]
+
+
+class ErrorInterceptor(grpc.aio.ServerInterceptor):
+    """Turn what a unary servicer raises into a status; nothing else gets past this edge."""
+
+    async def intercept_service(
+        self,
+        continuation: Callable[
+            [grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any]]
+        ],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler[Any, Any]:
+        """Wrap unary handlers; streaming ones (health's Watch, reflection) pass as they are."""
+        handler = await continuation(handler_call_details)
+        if handler is None or handler.request_streaming or handler.response_streaming:
+            return handler
+        return grpc.unary_unary_rpc_method_handler(
+            _guard(handler.unary_unary, handler_call_details.method),
+            request_deserializer=handler.request_deserializer,
+            response_serializer=handler.response_serializer,
+        )
+
+
+def _guard(answer: Answer, method: str) -> Answer:
+    async def guarded(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+        try:
+            return await answer(request, context)
+        except grpc.aio.AbortError:
+            raise
+        except Exception as failure:  # noqa: BLE001  # the edge: everything is mapped or logged
+            status = encode_failure(failure, method=method)
+            await context.abort_with_status(rpc_status.to_status(status))
+
+    return guarded
