@@ -16,7 +16,7 @@ pub struct Cx<'a> {
     /// The client.
     pub session: &'a mut Session,
     /// Where the reply goes.
-    pub reply: &'a mut Reply<'a>,
+    pub reply: &'a mut Reply,
     /// Unix ms, one value for the whole command (for a transaction: one for all of it).
     pub now_ms: i64,
 }
@@ -36,11 +36,11 @@ pub enum Outcome {
 }
 
 /// Execute one command: lookup, arity, MULTI queueing, refusals (LOADING, MISCONF), the handler, the effects' unit, statistics.
-pub fn execute<'a>(
-    _state: &'a mut State,
-    _shared: &'a Arc<Shared>,
-    _session: &'a mut Session,
-    _reply: &'a mut Reply<'a>,
+pub fn execute(
+    _state: &mut State,
+    _shared: &Arc<Shared>,
+    _session: &mut Session,
+    _reply: &mut Reply,
     _args: Args<'_>,
 ) -> Outcome {
     todo!()

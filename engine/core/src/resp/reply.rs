@@ -2,19 +2,32 @@
 
 use crate::session::Protocol;
 
-/// A writer of replies. The protocol decides how maps, sets, doubles, booleans and nulls look.
-pub struct Reply<'a> {
-    out: &'a mut Vec<u8>,
+/// A writer of replies, owned by a connection and reused over its batches.
+/// The protocol decides how maps, sets, doubles, booleans and nulls look.
+pub struct Reply {
+    out: Vec<u8>,
     /// Which protocol the client speaks now (HELLO changes it).
     pub protocol: Protocol,
     /// Error replies written, for the statistics.
     pub errors: u64,
 }
 
-impl<'a> Reply<'a> {
-    /// Write to the end of `out`.
-    pub fn new(out: &'a mut Vec<u8>, protocol: Protocol) -> Self {
-        Self { out, protocol, errors: 0 }
+impl Reply {
+    /// An empty reply buffer.
+    pub fn new(protocol: Protocol) -> Self {
+        Self { out: Vec::new(), protocol, errors: 0 }
+    }
+    /// What has been written and not taken yet.
+    pub fn bytes(&self) -> &[u8] {
+        &self.out
+    }
+    /// Take what has been written; the buffer is empty then.
+    pub fn take(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.out)
+    }
+    /// Forget what has been written, keeping the memory.
+    pub fn clear(&mut self) {
+        self.out.clear();
     }
     /// Bytes written to the output so far (to truncate: CLIENT REPLY OFF).
     pub fn len(&self) -> usize {
