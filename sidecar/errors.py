@@ -6,8 +6,10 @@
     │   ├── ConfigError                CONFIG_INVALID
     │   └── AddressRefusedError        ADDRESS_REFUSED
     ├── NotFoundError              SNAPSHOT_/SCHEDULE_/OPERATION_/BACKEND_NOT_FOUND
+    │   └── BlobNotFoundError          BLOB_NOT_FOUND
     ├── ConflictError              the request is sound, the state forbids it
     │   ├── AlreadyExistsError         ALREADY_EXISTS
+    │   │   └── BlobExistsError            BLOB_EXISTS
     │   ├── RequestIdReusedError       REQUEST_ID_REUSED
     │   ├── RestoreInProgressError     RESTORE_IN_PROGRESS
     │   ├── ScheduleRunningError       SCHEDULE_RUNNING
@@ -106,6 +108,12 @@ class NotFoundError(PerdureError):
     default_code = "NOT_FOUND"
 
 
+class BlobNotFoundError(NotFoundError):
+    """A backend has no blob under that name."""
+
+    default_code = "BLOB_NOT_FOUND"
+
+
 class ConflictError(PerdureError):
     """The state of the server forbids the request."""
 
@@ -116,6 +124,12 @@ class AlreadyExistsError(ConflictError):
     """The name is taken."""
 
     default_code = "ALREADY_EXISTS"
+
+
+class BlobExistsError(AlreadyExistsError):
+    """A backend has a blob under that name; nothing is overwritten."""
+
+    default_code = "BLOB_EXISTS"
 
 
 class RequestIdReusedError(ConflictError):

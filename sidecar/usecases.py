@@ -25,6 +25,7 @@ from sidecar.model import (
     Snapshot,
     Trigger,
 )
+from sidecar.paging import ListRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +47,6 @@ class CreateSnapshot:
 
     backends: tuple[str, ...] = ()
     compression: Compression | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ListRequest:
-    """Which page; a size of 0 means 100, and 1000 is the most."""
-
-    page_size: int = 0
-    page_token: str = ""
 
 
 class SnapshotUseCases(Protocol):

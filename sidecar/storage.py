@@ -1,0 +1,297 @@
+"""One named backend as the use cases see it: async, with a deadline, counted, errors ours.
+
+The plugins of `backends` are synchronous. Each call gets a daemon thread of its own, bounded by
+a number per backend: a pool's threads would be joined at exit, so that one dead network mount
+would keep the process from ending, and a shared pool would let it starve its neighbours. A call
+that passes its deadline is given up, not stopped; it may still take effect, which is why every
+name is new (I3) and every write conditional. Guards I8.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from backends import errors as theirs
+from backends.base import Backend, BlobInfo
+from backends.source import Digest
+
+from sidecar.clock import Clock
+from sidecar.errors import (
+    BackendRefusedError,
+    BackendTimeoutError,
+    BackendUnavailableError,
+    BlobExistsError,
+    BlobNotFoundError,
+    CorruptError,
+    CutDamagedError,
+    ExhaustedError,
+    InternalError,
+    NotFoundError,
+    PerdureError,
+    SnapshotDamagedError,
+)
+from sidecar.observe import BackendFigures
+
+T = TypeVar("T")
+CALLS_MAX = 8
+
+
+@dataclass(frozen=True, slots=True)
+class StorageOptions:
+    """How long a call may take: one with little to move, one that moves a payload."""
+
+    timeout_seconds: float = 30.0
+    transfer_timeout_seconds: float = 3600.0
+
+
+class Storage:
+    """One configured backend."""
+
+    def __init__(
+        self,
+        name: str,
+        backend: Backend,
+        clock: Clock,
+        figures: BackendFigures,
+        options: StorageOptions | None = None,
+    ) -> None:
+        self.name = name
+        self.backend = backend
+        self.figures = figures
+        self.options = options or StorageOptions()
+        self._clock = clock
+
+    async def put_bytes(self, key: str, data: bytes) -> None:
+        """Create a small blob; BlobExistsError when the name is taken."""
+        await self._call("put", key, lambda: self.backend.put_bytes(key, data))
+        self.figures.bytes_put += len(data)
+
+    async def put_file(
+        self,
+        key: str,
+        path: Path,
+        expected: Digest,
+        on_progress: Callable[[int], None] | None = None,
+    ) -> None:
+        """Create a blob from a file that is `expected`; `on_progress` runs in another thread."""
+
+        def put() -> Digest:
+            return self.backend.put_file(key, path, expected, on_progress=on_progress)
+
+        await self._call("put", key, put, is_transfer=True)
+        self.figures.bytes_put += expected.size_bytes
+
+    async def get_bytes(self, key: str, size_bytes_max: int) -> bytes:
+        """Return a small blob; BlobNotFoundError when there is none."""
+
+        def get() -> bytes:
+            return self.backend.get_bytes(key, size_bytes_max=size_bytes_max)
+
+        data = await self._call("get", key, get)
+        self.figures.bytes_got += len(data)
+        return data
+
+    async def find_bytes(self, key: str, size_bytes_max: int) -> bytes | None:
+        """Return a small blob, or None when there is none."""
+        try:
+            return await self.get_bytes(key, size_bytes_max)
+        except BlobNotFoundError:
+            return None
+
+    async def get_file(
+        self,
+        key: str,
+        path: Path,
+        expected: Digest,
+        on_progress: Callable[[int], None] | None = None,
+    ) -> None:
+        """Write a blob to a new file, durably and as `expected`, or not at all."""
+
+        def get() -> Digest:
+            return self.backend.get_file(key, path, expected, on_progress=on_progress)
+
+        await self._call("get", key, get, is_transfer=True)
+        self.figures.bytes_got += expected.size_bytes
+
+    async def list(self, prefix: str) -> list[BlobInfo]:
+        """Return every blob below the prefix, by key."""
+        return await self._call("list", prefix, lambda: list(self.backend.list_blobs(prefix)))
+
+    async def delete(self, key: str) -> None:
+        """Remove a blob, if it is there."""
+        await self._call("delete", key, lambda: self.backend.delete(key))
+
+    async def run(self, operation: str, work: Callable[[], T], *, timeout_seconds: float) -> T:
+        """Run something longer on the backend (its conformance suite) under the same rules."""
+        return await self._call(operation, "", work, timeout_seconds=timeout_seconds)
+
+    # --- one call ---------------------------------------------------------------------
+
+    async def _call(
+        self,
+        operation: str,
+        key: str,
+        work: Callable[[], T],
+        *,
+        is_transfer: bool = False,
+        timeout_seconds: float | None = None,
+    ) -> T:
+        options = self.options
+        limit = options.transfer_timeout_seconds if is_transfer else options.timeout_seconds
+        started = self._clock.monotonic()
+        result = "ok"
+        try:
+            value = await self._in_thread(operation, work, timeout_seconds or limit)
+        except asyncio.CancelledError:
+            result = "CANCELLED"
+            raise
+        except Exception as exc:
+            error = translate(exc, self.name, operation, key)
+            result = error.code
+            self._note_health(error)
+            raise error from exc
+        else:
+            self._note_health(None)
+            return value
+        finally:
+            seconds = self._clock.monotonic() - started
+            self.figures.record(operation, result, seconds, self._clock.now())
+
+    def _note_health(self, error: PerdureError | None) -> None:
+        """Keep whether it answers; one that says "not found" or "taken" does."""
+        if error is None or isinstance(error, BlobNotFoundError | BlobExistsError | CorruptError):
+            self.figures.is_up, self.figures.last_error = True, None
+        else:
+            self.figures.is_up, self.figures.last_error = False, error.to_json()
+
+    async def _in_thread(self, operation: str, work: Callable[[], T], seconds: float) -> T:
+        if self.figures.calls_running >= CALLS_MAX:
+            raise BackendUnavailableError(
+                f"backend {self.name} has {CALLS_MAX} calls that do not end",
+                context={"backend": self.name, "operation": operation},
+            )
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+
+        def settle(value: T | None, error: Exception | None) -> None:
+            self.figures.calls_running -= 1
+            if future.done():  # given up: cancelled or past its deadline
+                return
+            if error is not None:
+                future.set_exception(error)
+            else:
+                future.set_result(value)  # type: ignore[arg-type]  # T when there is no error
+
+        def run() -> None:
+            value: T | None = None
+            failure: Exception | None = None
+            try:
+                value = work()
+            except Exception as exc:  # noqa: BLE001 - carried to the caller, translated there
+                failure = exc
+            try:
+                loop.call_soon_threadsafe(settle, value, failure)
+            except RuntimeError:  # the loop is closed: nobody waits any more
+                return
+
+        self.figures.calls_running += 1
+        threading.Thread(target=run, name=f"backend-{self.name}", daemon=True).start()
+        try:
+            async with asyncio.timeout(seconds):
+                return await future
+        except TimeoutError as exc:
+            raise BackendTimeoutError(
+                f"backend {self.name} did not answer {operation} within {seconds:g} s",
+                context={"backend": self.name, "operation": operation},
+            ) from exc
+
+
+_TRANSLATIONS: tuple[tuple[type[theirs.BackendError], type[PerdureError]], ...] = (
+    (theirs.BlobNotFoundError, BlobNotFoundError),
+    (theirs.BlobExistsError, BlobExistsError),
+    (theirs.BlobCorruptError, SnapshotDamagedError),
+    (theirs.BlobTooLargeError, SnapshotDamagedError),
+    (theirs.InvalidRangeError, SnapshotDamagedError),
+    (theirs.SourceMismatchError, CutDamagedError),
+    (theirs.SourceUnreadableError, CutDamagedError),
+    (theirs.BackendUnavailableError, BackendUnavailableError),
+    (theirs.BackendFullError, ExhaustedError),
+    (theirs.BackendError, BackendRefusedError),
+)
+
+
+def translate(exc: Exception, backend: str, operation: str, key: str) -> PerdureError:
+    """Return our error for what a backend or the local file raised; keep the backend's code."""
+    if isinstance(exc, PerdureError):
+        return exc
+    context: dict[str, object] = {"backend": backend, "operation": operation, "key": key}
+    for kind, ours in _TRANSLATIONS:
+        if isinstance(exc, kind):
+            keeps = ours not in {SnapshotDamagedError, CutDamagedError, BlobExistsError}
+            return ours(
+                f"backend {backend}: {exc.message}",
+                code=exc.code if keeps else None,
+                hint=exc.hint,
+                is_retryable=exc.is_retryable,
+                context=context | exc.context,
+            )
+    if isinstance(exc, OSError):
+        return local_disk_error(exc, f"{operation} {key}")
+    message = f"backend {backend} broke its contract in {operation} {key}: {exc!r}"
+    return InternalError(message, context=context)
+
+
+def local_disk_error(exc: OSError, what: str) -> PerdureError:
+    """Return our error for a failure of the local disk."""
+    if exc.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return ExhaustedError(
+            f"no room on the local disk for {what}",
+            code="DISK_FULL",
+            hint="Free space on the data directory's file system, then repeat.",
+        )
+    return InternalError(
+        f"the local disk failed to {what}: {exc}",
+        code="LOCAL_DISK_FAILED",
+        hint="Look at the kernel's log for disk errors, and at the data directory's permissions.",
+    )
+
+
+class Storages:
+    """All configured backends, in the order of their names."""
+
+    def __init__(self, storages: Iterable[Storage]) -> None:
+        self._by_name = {s.name: s for s in sorted(storages, key=lambda s: s.name)}
+
+    def __getitem__(self, name: str) -> Storage:
+        """Return a backend, or raise NotFoundError (BACKEND_NOT_FOUND)."""
+        try:
+            return self._by_name[name]
+        except KeyError:
+            raise NotFoundError(
+                f"no backend is named {name!r}",
+                code="BACKEND_NOT_FOUND",
+                hint=f"Configured backends: {', '.join(self._by_name) or 'none'}.",
+                context={"backend": name},
+            ) from None
+
+    def __iter__(self) -> Iterator[Storage]:
+        return iter(self._by_name.values())
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._by_name
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return the names, sorted."""
+        return tuple(self._by_name)
+
+    def select(self, names: Iterable[str]) -> list[Storage]:
+        """Return the named backends, or all when none is named."""
+        wanted = list(names)
+        return [self[name] for name in wanted] if wanted else list(self)
