@@ -1,0 +1,75 @@
+"""A real Prometheus reads what the HTTP door says."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.processes import Sidecar, free_port, wait_for
+from tests.support.shell import run
+
+CONFIG = """
+global: {{scrape_interval: 1s, scrape_timeout: 1s}}
+scrape_configs:
+  - job_name: perdure
+    static_configs: [{{targets: ["127.0.0.1:{port}"]}}]
+"""
+
+
+@pytest.fixture
+def prometheus(tmp_path: Path, sidecar: Sidecar) -> Iterator[str]:
+    """Give the address of a Prometheus that scrapes the sidecar every second."""
+    port = free_port()
+    config = tmp_path / "prometheus.yml"
+    config.write_text(CONFIG.format(port=sidecar.ports["http"]))
+    command = [
+        "prometheus",
+        f"--config.file={config}",
+        f"--storage.tsdb.path={tmp_path / 'tsdb'}",
+        f"--web.listen-address=127.0.0.1:{port}",
+    ]
+    with (tmp_path / "prometheus.log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.kill()
+        process.wait(30)
+
+
+def _query(address: str, expression: str) -> Any:
+    """Ask for an instant vector; None while there is no answer or no sample."""
+    url = f"{address}/api/v1/query?" + urllib.parse.urlencode({"query": expression})
+    try:
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            return json.load(answer)["data"]["result"] or None
+    except OSError:
+        return None
+
+
+def test_prometheus_scrapes_fork_time_and_snapshots(sidecar: Sidecar, prometheus: str) -> None:
+    snapshot = sidecar.json("snapshot", "create")
+    assert snapshot["state"] == "STATE_AVAILABLE"
+
+    def scraped(expression: str) -> Any:
+        return wait_for(lambda: _query(prometheus, expression), expression, 30)
+
+    assert scraped("up == 1")
+    assert scraped('histogram_quantile(0.9, perdure_fork_duration_seconds_bucket{purpose="cut"})')
+    assert scraped("time() - max(perdure_snapshot_last_verified_timestamp_seconds) < 300")
+    assert _query(prometheus, "perdure_aof_fsync_lag_seconds") is None, "a lag without a log"
+
+
+def test_promtool_accepts_the_metrics_page(sidecar: Sidecar) -> None:
+    sidecar.json("snapshot", "create")
+    url = f"http://127.0.0.1:{sidecar.ports['http']}/metrics"
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        text = answer.read().decode()
+    run("promtool", "check", "metrics", stdin=text)
