@@ -64,7 +64,7 @@ def generate_stubs(out: Path) -> list[Path]:
     ]
     # The plugins stand beside the interpreter, which need not be on the PATH.
     places = [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
-    subprocess.run(  # noqa: S603 - arguments are our own file names
+    subprocess.run(
         command + protos,
         check=True,
         cwd=PROTO_ROOT,
