@@ -85,6 +85,7 @@ lint: $(VENV)/.locked ## Check style, imports between rooms, and the protos
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+	$(BIN)/python proto/generate.py --check
 	cd proto && $(abspath $(BIN))/buf lint
 
 .PHONY: type
