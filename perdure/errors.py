@@ -31,7 +31,7 @@ class PerdureError(Exception):
         of_operation: an operation ended with this error (the call itself succeeded).
     """
 
-    def __init__(  # noqa: PLR0913  # keyword fields of one error
+    def __init__(
         self,
         code: str,
         message: str,

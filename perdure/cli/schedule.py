@@ -1,6 +1,6 @@
 """`perdure schedule`: when snapshots are taken by themselves, and which of them are kept."""
 
-# ruff: noqa: PLR0913, PLR0917, FBT001  # typer: one parameter an option
+# ruff: noqa: PLR0917, FBT001  # typer: one parameter an option
 
 from __future__ import annotations
 

@@ -11,8 +11,8 @@ Limit: gRPC carries all of it in trailing metadata (8 KiB by default), so long t
 from __future__ import annotations
 
 import secrets
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from typing import Any, TypeAlias, cast
 
 import grpc
 import grpc.aio
@@ -47,9 +47,29 @@ STATUS_BY_CLASS: tuple[tuple[type[errors.PerdureError], Code], ...] = (
     (errors.BootRefusedError, Code.FAILED_PRECONDITION),
 )
 
-# EngineFailedError carries the engine's own code. One that is not here is answered INTERNAL with
-# its code, message and hint: it is the engine's word, not an accident of this process.
-STATUS_BY_ENGINE_CODE: dict[str, Code] = {}
+# By code: what a class alone does not say. The engine's errors keep the engine's own codes, and the
+# error that an operation keeps after a restart has a code and no class.
+STATUS_BY_CODE: dict[str, Code] = {
+    "SNAPSHOT_NOT_FOUND": Code.NOT_FOUND,
+    "SCHEDULE_NOT_FOUND": Code.NOT_FOUND,
+    "OPERATION_NOT_FOUND": Code.NOT_FOUND,
+    "BACKEND_NOT_FOUND": Code.NOT_FOUND,
+    "SPOOL_FULL": Code.RESOURCE_EXHAUSTED,
+    "BACKEND_IDENTITY_CONFLICT": Code.FAILED_PRECONDITION,
+    # the engine's
+    "LOADING": Code.UNAVAILABLE,
+    "OUT_OF_MEMORY": Code.RESOURCE_EXHAUSTED,
+    "DISK_FULL": Code.RESOURCE_EXHAUSTED,
+    "PERMISSION_DENIED": Code.FAILED_PRECONDITION,
+    "FILE_MISSING": Code.FAILED_PRECONDITION,
+    "FILE_EXISTS": Code.FAILED_PRECONDITION,
+}
+# Families of the engine's codes, as `sidecar.engine` sorts them into classes.
+STATUS_BY_PREFIX: tuple[tuple[str, Code], ...] = (
+    ("CONFIG_", Code.INVALID_ARGUMENT),
+    ("MEMORY_", Code.RESOURCE_EXHAUSTED),
+    ("RDB_", Code.DATA_LOSS),
+)
 
 _log = structlog.get_logger(__name__)
 
@@ -57,9 +77,15 @@ _log = structlog.get_logger(__name__)
 def status_of(error: errors.PerdureError) -> Code | None:
     """Return the gRPC status for a typed error, or None when the table does not know it."""
     if isinstance(error, errors.EngineFailedError):
-        return STATUS_BY_ENGINE_CODE.get(error.code, Code.INTERNAL)
-    for kind, code in STATUS_BY_CLASS:
-        if isinstance(error, kind):
+        # A code that is not here is still the engine's word, not an accident of this process: it
+        # is answered INTERNAL with its own code, message and hint.
+        return status_of_code(error.code)
+    return _status_of_class(type(error))
+
+
+def _status_of_class(kind: type[errors.PerdureError]) -> Code | None:
+    for parent, code in STATUS_BY_CLASS:
+        if issubclass(kind, parent):
             return code
     return None
 
@@ -77,6 +103,38 @@ def encode_error(error: errors.PerdureError, code: Code) -> status_pb2.Status:
         delay = Duration(seconds=RETRY_SECONDS)
         status.details.add().Pack(error_details_pb2.RetryInfo(retry_delay=delay))
     return status
+
+
+def encode_stored_error(stored: Mapping[str, object]) -> status_pb2.Status:
+    """Return the status for an error in the form of `PerdureError.to_json`."""
+    context = stored.get("context")
+    error = errors.PerdureError(
+        str(stored.get("message", "")),
+        code=str(stored.get("code", "INTERNAL")),
+        hint=str(stored.get("hint", "")),
+        is_retryable=bool(stored.get("is_retryable")),
+        context=context if isinstance(context, dict) else {},
+    )
+    return encode_error(error, status_of_code(error.code))
+
+
+def status_of_code(code: str) -> Code:
+    """Return the gRPC status for a stable code whose class is no longer known."""
+    if code in STATUS_BY_CODE:
+        return STATUS_BY_CODE[code]
+    for prefix, status in STATUS_BY_PREFIX:
+        if code.startswith(prefix):
+            return status
+    for kind in _all_classes(errors.PerdureError):
+        if kind.default_code == code:
+            return _status_of_class(kind) or Code.INTERNAL
+    return Code.INTERNAL
+
+
+def _all_classes(kind: type[errors.PerdureError]) -> Iterator[type[errors.PerdureError]]:
+    for child in kind.__subclasses__():
+        yield child
+        yield from _all_classes(child)
 
 
 def encode_failure(failure: BaseException, **where: str) -> status_pb2.Status:
@@ -101,7 +159,9 @@ def _cut(text: str, chars_max: int) -> str:
     return text if len(text) <= chars_max else f"{text[: chars_max - 1]}…"
 
 
-Answer = Callable[[Any, grpc.aio.ServicerContext[Any, Any]], Awaitable[Any]]
+Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
+Answer: TypeAlias = Callable[[Any, Context], Awaitable[Any]]
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"  # not generic at run time
 
 
 class ErrorInterceptor(grpc.aio.ServerInterceptor):
@@ -109,24 +169,22 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
 
     async def intercept_service(
         self,
-        continuation: Callable[
-            [grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any]]
-        ],
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler[Any, Any]:
+    ) -> Handler | None:
         """Wrap unary handlers; streaming ones (health's Watch, reflection) pass as they are."""
         handler = await continuation(handler_call_details)
-        if handler is None or handler.request_streaming or handler.response_streaming:
+        if handler is None or handler.unary_unary is None:
             return handler
         return grpc.unary_unary_rpc_method_handler(
-            _guard(handler.unary_unary, handler_call_details.method),
+            _guard(cast("Answer", handler.unary_unary), handler_call_details.method),
             request_deserializer=handler.request_deserializer,
             response_serializer=handler.response_serializer,
         )
 
 
 def _guard(answer: Answer, method: str) -> Answer:
-    async def guarded(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+    async def guarded(request: Any, context: Context) -> Any:
         try:
             return await answer(request, context)
         except grpc.aio.AbortError:

@@ -1,0 +1,120 @@
+"""The filters of list calls: `field op value` terms joined with AND, as the protos describe.
+
+    schedule = "schedules/hourly" AND cut_time >= "2026-11-22T07:00:00Z"
+
+Deliberately small: no OR, no NOT, no functions. What is not understood is refused, never ignored.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import timedelta
+
+from sidecar.errors import InvalidArgumentError
+from sidecar.model import CopyState, OperationKind
+from sidecar.rpc.fields import Collection, read_instant, read_name, refuse
+from sidecar.rpc.wire import KINDS, STATES, TRIGGERS
+from sidecar.usecases import SnapshotFilter
+
+FILTER_CHARS_MAX = 1024
+_MICROSECOND = timedelta(microseconds=1)
+_TERM = re.compile(r'\s*([a-z_]+)\s*(<=|>=|=|<|>)\s*(?:"([^"]*)"|([^\s"]+))\s*')
+_HINT = 'join terms with AND, such as: schedule = "schedules/hourly" AND trigger = TRIGGER_SCHEDULE'
+
+
+def read_snapshot_filter(text: str, *, show_deleted: bool) -> SnapshotFilter:
+    """Return what a snapshot filter asks for."""
+    wanted = SnapshotFilter(show_deleted=show_deleted)
+    for field, operator, value in _terms(text):
+        if field == "cut_time":
+            wanted = _with_cut_time(wanted, operator, value)
+            continue
+        reader = _SNAPSHOT_TERMS.get(field)
+        if reader is None or operator != "=":
+            raise _refuse(f"{field} {operator}")
+        wanted = reader(wanted, value)
+    return wanted
+
+
+def read_operation_filter(text: str) -> tuple[OperationKind | None, bool]:
+    """Return the kind that is asked for, and whether only running operations are."""
+    kind: OperationKind | None = None
+    only_running = False
+    for field, operator, value in _terms(text):
+        if field == "kind" and operator == "=" and value in KINDS:
+            kind = KINDS[value]
+        elif field == "done" and operator == "=" and value == "false":
+            only_running = True
+        else:
+            raise refuse(
+                "filter",
+                f"filter does not know {field} {operator} {value[:64]}",
+                "take done = false, or kind = KIND_RESTORE_SNAPSHOT and the like",
+            )
+    return kind, only_running
+
+
+def _terms(text: str) -> Iterator[tuple[str, str, str]]:
+    if len(text) > FILTER_CHARS_MAX:
+        raise refuse("filter", "filter is too long", f"take at most {FILTER_CHARS_MAX} characters")
+    if not text.strip():
+        return
+    for term in re.split(r"\s+AND\s+", text.strip()):
+        match = _TERM.fullmatch(term)
+        if match is None:
+            raise _refuse(term)
+        field, operator, quoted, bare = match.groups()
+        yield field, operator, bare if quoted is None else quoted
+
+
+def _refuse(term: str) -> InvalidArgumentError:
+    return refuse("filter", f"filter does not understand {term[:64]!r}", _HINT)
+
+
+def _with_cut_time(wanted: SnapshotFilter, operator: str, value: str) -> SnapshotFilter:
+    """Cut times have microseconds, so that `>` is `>=` one later and `<=` is `<` one later."""
+    instant = read_instant(value, "filter")
+    later = instant + _MICROSECOND
+    match operator:
+        case ">=":
+            return replace(wanted, cut_from=instant)
+        case ">":
+            return replace(wanted, cut_from=later)
+        case "<":
+            return replace(wanted, cut_before=instant)
+        case "<=":
+            return replace(wanted, cut_before=later)
+        case _:
+            return replace(wanted, cut_from=instant, cut_before=later)
+
+
+def _with_schedule(wanted: SnapshotFilter, value: str) -> SnapshotFilter:
+    return replace(wanted, schedule=read_name(Collection.SCHEDULES, value, "filter"))
+
+
+def _with_backend(wanted: SnapshotFilter, value: str) -> SnapshotFilter:
+    return replace(wanted, backend=read_name(Collection.BACKENDS, value, "filter"))
+
+
+def _with_trigger(wanted: SnapshotFilter, value: str) -> SnapshotFilter:
+    if value not in TRIGGERS:
+        raise _refuse(f"trigger = {value}")
+    return replace(wanted, trigger=TRIGGERS[value])
+
+
+def _with_state(wanted: SnapshotFilter, value: str) -> SnapshotFilter:
+    if value not in STATES:
+        raise _refuse(f"state = {value}")
+    state = STATES[value]
+    shows = wanted.show_deleted or state is CopyState.DELETING
+    return replace(wanted, state=state, show_deleted=shows)
+
+
+_SNAPSHOT_TERMS: dict[str, Callable[[SnapshotFilter, str], SnapshotFilter]] = {
+    "schedule": _with_schedule,
+    "backend": _with_backend,
+    "trigger": _with_trigger,
+    "state": _with_state,
+}
