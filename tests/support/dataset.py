@@ -1,4 +1,4 @@
-"""A data set as people have it: several databases, integers, short and long texts, binary, expiries.
+"""A data set as people have it: several databases, integers, texts, binary, expiries.
 
 Written over a plain socket in large pipelines, so that a million keys take seconds. Seeded.
 """

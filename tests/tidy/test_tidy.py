@@ -1,4 +1,4 @@
-"""The rules of the house that no linter knows: sizes, headers, names, tables that match the code."""
+"""The rules of the house that no linter knows: sizes, headers, names, tables that match code."""
 
 from __future__ import annotations
 
