@@ -1,7 +1,11 @@
-//! RESP: bytes to commands (`parse`) and replies to bytes (`reply`). Knows nothing of what commands mean. R3 owns this room.
+//! RESP: bytes to commands (`parse`, `inline`) and replies to bytes (`reply`).
+//! Knows nothing of what commands mean and of sockets. Every length is checked (I7).
 
+pub mod args;
+pub mod inline;
 pub mod parse;
 pub mod reply;
 
-pub use parse::{Args, Parser};
+pub use args::Args;
+pub use parse::{Batch, Parser};
 pub use reply::Reply;

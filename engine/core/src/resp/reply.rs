@@ -64,13 +64,15 @@ impl Reply {
     }
     /// A bulk string.
     pub fn bulk(&mut self, bytes: &[u8]) {
+        self.out.reserve(bytes.len() + DECIMAL_BYTES_MAX + 5);
         self.header(b'$', i64::try_from(bytes.len()).unwrap_or(i64::MAX));
         self.out.extend_from_slice(bytes);
         self.out.extend_from_slice(b"\r\n");
     }
     /// An integer as a bulk string (the value of a string kept as an integer).
     pub fn bulk_int(&mut self, value: i64) {
-        self.bulk(value.to_string().as_bytes());
+        let mut digits = [0; DECIMAL_BYTES_MAX];
+        self.bulk(format_decimal(value, &mut digits));
     }
     /// The null of a missing string: `$-1` or `_`.
     pub fn null(&mut self) {
@@ -116,17 +118,144 @@ impl Reply {
             }
         }
     }
+    /// A floating-point number: `,1.5` in RESP3, a bulk string in RESP2. `inf`, `-inf` and `nan` as Redis writes them;
+    /// else the shortest text that reads back as the same number.
+    pub fn double(&mut self, value: f64) {
+        let text = match value {
+            value if value.is_nan() => "nan".to_owned(),
+            value if value.is_infinite() => if value > 0.0 { "inf" } else { "-inf" }.to_owned(),
+            value => value.to_string(),
+        };
+        match self.protocol {
+            Protocol::Resp2 => self.bulk(text.as_bytes()),
+            Protocol::Resp3 => self.line(b',', text.as_bytes()),
+        }
+    }
+    /// A truth value: `#t`, or an integer in RESP2.
+    pub fn bool(&mut self, value: bool) {
+        match self.protocol {
+            Protocol::Resp2 => self.int(i64::from(value)),
+            Protocol::Resp3 => {
+                self.out.extend_from_slice(if value { b"#t\r\n" } else { b"#f\r\n" })
+            }
+        }
+    }
+    /// A number of any size given as decimal text: `(...`, or a bulk string in RESP2.
+    pub fn big_number(&mut self, digits: &str) {
+        match self.protocol {
+            Protocol::Resp2 => self.bulk(digits.as_bytes()),
+            Protocol::Resp3 => self.line(b'(', digits.as_bytes()),
+        }
+    }
+    /// The head of a push of `count` replies that follow (an array in RESP2).
+    pub fn push(&mut self, count: usize) {
+        match self.protocol {
+            Protocol::Resp2 => self.array(count),
+            Protocol::Resp3 => self.header(b'>', i64::try_from(count).unwrap_or(i64::MAX)),
+        }
+    }
     /// Bytes that are already RESP.
     pub fn raw(&mut self, bytes: &[u8]) {
         self.out.extend_from_slice(bytes);
     }
 
     fn header(&mut self, mark: u8, value: i64) {
-        self.line(mark, value.to_string().as_bytes());
+        let mut line = [0; DECIMAL_BYTES_MAX + 3];
+        if let small @ 0..=9 = value {
+            line[..4].copy_from_slice(&[mark, b'0' + small as u8, b'\r', b'\n']);
+            self.out.extend_from_slice(&line[..4]);
+            return;
+        }
+        let mut digits = [0; DECIMAL_BYTES_MAX];
+        let text = format_decimal(value, &mut digits);
+        line[0] = mark;
+        line[1..=text.len()].copy_from_slice(text);
+        line[text.len() + 1..text.len() + 3].copy_from_slice(b"\r\n");
+        self.out.extend_from_slice(&line[..text.len() + 3]);
     }
     fn line(&mut self, mark: u8, bytes: &[u8]) {
         self.out.push(mark);
         self.out.extend_from_slice(bytes);
         self.out.extend_from_slice(b"\r\n");
+    }
+}
+
+/// Longest decimal text of an `i64`: a sign and nineteen digits.
+pub const DECIMAL_BYTES_MAX: usize = 20;
+
+/// Write `value` in decimal to the end of `digits`, without allocating; gives the part that was written.
+pub fn format_decimal(value: i64, digits: &mut [u8; DECIMAL_BYTES_MAX]) -> &[u8] {
+    let mut rest = value.unsigned_abs();
+    let mut at = DECIMAL_BYTES_MAX;
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    if value < 0 {
+        at -= 1;
+        digits[at] = b'-';
+    }
+    &digits[at..]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(protocol: Protocol, write: impl Fn(&mut Reply)) -> String {
+        let mut reply = Reply::new(protocol);
+        write(&mut reply);
+        String::from_utf8_lossy(reply.bytes()).into_owned()
+    }
+
+    #[test]
+    fn integers_are_written_as_the_standard_library_writes_them() {
+        let edges = [0, 1, 9, 10, 11, 99, 100, 12_345, i64::MAX, i64::MIN, -1, -9, -10];
+        for value in edges {
+            let text = written(Protocol::Resp2, |reply| reply.int(value));
+            assert_eq!(text, format!(":{value}\r\n"));
+            let digits = value.to_string();
+            let text = written(Protocol::Resp2, |reply| reply.bulk_int(value));
+            assert_eq!(text, format!("${}\r\n{digits}\r\n", digits.len()));
+        }
+    }
+
+    #[test]
+    fn each_protocol_gets_its_own_shapes() {
+        let all = |reply: &mut Reply| {
+            reply.null();
+            reply.null_array();
+            reply.map(1);
+            reply.set(1);
+            reply.push(1);
+            reply.bool(true);
+            reply.double(1.5);
+            reply.double(f64::NEG_INFINITY);
+            reply.big_number("123");
+            reply.verbatim("x");
+        };
+        assert_eq!(
+            written(Protocol::Resp2, all).replace("\r\n", " "),
+            "$-1 *-1 *2 *1 *1 :1 $3 1.5 $4 -inf $3 123 $1 x "
+        );
+        assert_eq!(
+            written(Protocol::Resp3, all).replace("\r\n", " "),
+            "_ _ %1 ~1 >1 #t ,1.5 ,-inf (123 =5 txt:x "
+        );
+    }
+
+    #[test]
+    fn an_error_stays_on_one_line_and_is_counted() {
+        let mut reply = Reply::new(Protocol::Resp2);
+        reply.error("ERR a\r\nb");
+        assert_eq!((reply.bytes(), reply.errors), (b"-ERR a  b\r\n".as_slice(), 1));
+        reply.truncate(0);
+        reply.ok();
+        assert_eq!(reply.take(), b"+OK\r\n");
+        assert!(reply.is_empty());
     }
 }
