@@ -205,10 +205,7 @@ class Backend(abc.ABC):
             if reader.size_bytes > size_bytes_max:
                 message = f"{key} has {reader.size_bytes} bytes, more than {size_bytes_max}"
                 raise BlobTooLargeError(message, key=key)
-            parts = []
-            while part := reader.read(CHUNK_BYTES):
-                parts.append(part)
-            return b"".join(parts)
+            return b"".join(_read_whole(reader, key))
 
     def get_file(
         self,
@@ -234,7 +231,7 @@ class Backend(abc.ABC):
 
         def read_chunks(reader: BlobReader) -> Iterator[bytes]:
             nonlocal size_bytes
-            while chunk := reader.read(CHUNK_BYTES):
+            for chunk in _read_whole(reader, key):
                 sha256.update(chunk)
                 size_bytes += len(chunk)
                 yield chunk
@@ -249,5 +246,16 @@ class Backend(abc.ABC):
             if expected and reader.size_bytes != expected.size_bytes:
                 message = f"{key} has {reader.size_bytes} bytes, not {expected.size_bytes}"
                 raise BlobCorruptError(message, key=key)
-            create_file(path, read_chunks(reader), label="fetch")
+            create_file(path, read_chunks(reader))
         return Digest(size_bytes, sha256.hexdigest())
+
+
+def _read_whole(reader: BlobReader, key: str) -> Iterator[bytes]:
+    """Yield all chunks; a reader that yields fewer bytes than it announced is not believed."""
+    size_bytes = 0
+    while chunk := reader.read(CHUNK_BYTES):
+        size_bytes += len(chunk)
+        yield chunk
+    if size_bytes != reader.size_bytes:
+        message = f"{key} yielded {size_bytes} bytes, not {reader.size_bytes}"
+        raise BlobCorruptError(message, key=key)

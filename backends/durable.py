@@ -5,8 +5,8 @@
 
 A crash at any point leaves the old state or the new one, and at most a temporary beside it, which
 `remove_leftover` can tell from one that is in use: its writer holds an flock on it, which ends with
-the writer. Both functions take the names in brackets, after their label, to the step hook, so that
-a test can stop the world there. Appending to logs is not here, nor is SQLite.
+the writer. The step hook hears `durable.` and the name in brackets, so that a test can stop the
+world there. Appending to logs is not here, nor is SQLite.
 """
 
 from __future__ import annotations
@@ -38,21 +38,19 @@ class _Steps:
 
 
 def set_step_hook(hook: Callable[[str], None] | None) -> None:
-    """Make `hook` hear of each step by name, such as `file.synced`; None ends that.
+    """Make `hook` hear of each step by name, such as `durable.synced`; None ends that.
 
     What it raises is treated as if the next call to the system had failed so.
     """
     _Steps.hook = staticmethod(hook or _ignore_step)
 
 
-def take_step(name: str) -> None:
+def hit(name: str) -> None:
     """Tell the hook that a step is reached."""
     _Steps.hook(name)
 
 
-def create_file(
-    path: Path, chunks: Iterable[bytes], *, size_bytes: int | None = None, label: str = "file"
-) -> int:
+def create_file(path: Path, chunks: Iterable[bytes], *, size_bytes: int | None = None) -> int:
     """Make a new durable file of the chunks and return its length; never replace one. Blocks.
 
     The temporary is opened before the first chunk is asked for. After an error the file is absent,
@@ -62,25 +60,22 @@ def create_file(
         path: The file; its folder must exist and be able to hold hard links.
         chunks: The bytes. What iterating over them raises leaves no file and reaches the caller.
         size_bytes: What the length must come to; None when nobody knows.
-        label: What the names of the steps begin with.
 
     Raises:
         FileExistsError: Something has that name; it was left as it is.
         OSError: Any call to the system failed, or the length is wrong (EIO).
     """
     with _open_temporary(path.parent) as (descriptor, temporary):
-        written_bytes = _write_durably(descriptor, chunks, size_bytes, label)
+        written_bytes = _write_durably(descriptor, chunks, size_bytes)
         # A link, since a rename would replace: the one that comes second is refused.
         os.link(temporary, path, follow_symlinks=False)
-        take_step(f"{label}.named")
+        hit("durable.named")
     sync_folder(path.parent)
-    take_step(f"{label}.settled")
+    hit("durable.settled")
     return written_bytes
 
 
-def replace_file(
-    path: Path, chunks: Iterable[bytes], *, size_bytes: int | None = None, label: str = "file"
-) -> int:
+def replace_file(path: Path, chunks: Iterable[bytes], *, size_bytes: int | None = None) -> int:
     """Make a durable file of the chunks in the place of an old one, if any; otherwise as above.
 
     After an error the old file is in place, but for an error of the last fsync: then the new one
@@ -90,11 +85,11 @@ def replace_file(
         OSError: Any call to the system failed, or the length is wrong (EIO).
     """
     with _open_temporary(path.parent) as (descriptor, temporary):
-        written_bytes = _write_durably(descriptor, chunks, size_bytes, label)
+        written_bytes = _write_durably(descriptor, chunks, size_bytes)
         temporary.rename(path)
-        take_step(f"{label}.named")
+        hit("durable.named")
     sync_folder(path.parent)
-    take_step(f"{label}.settled")
+    hit("durable.settled")
     return written_bytes
 
 
@@ -164,9 +159,7 @@ def _create_locked(folder: Path) -> tuple[int, Path]:
     raise OSError(errno.EAGAIN, "temporaries are removed as fast as they are made", str(folder))
 
 
-def _write_durably(
-    descriptor: int, chunks: Iterable[bytes], size_bytes: int | None, label: str
-) -> int:
+def _write_durably(descriptor: int, chunks: Iterable[bytes], size_bytes: int | None) -> int:
     written_bytes = 0
     # A second descriptor, so that a failing close is seen while the first one still has the lock.
     writer = os.dup(descriptor)
@@ -177,11 +170,11 @@ def _write_durably(
                 count = os.write(writer, rest)
                 written_bytes += count
                 rest = rest[count:]
-        take_step(f"{label}.written")
+        hit("durable.written")
         wanted_bytes = written_bytes if size_bytes is None else size_bytes
         _check_length(written_bytes, os.fstat(writer).st_size, wanted_bytes)
         os.fsync(writer)
-        take_step(f"{label}.synced")
+        hit("durable.synced")
     except BaseException:
         with contextlib.suppress(OSError):  # the first error is the one to tell
             os.close(writer)

@@ -26,9 +26,9 @@ from backends.base import Backend, BlobInfo, BlobReader, Capability
 from backends.durable import (
     TEMPORARY_PREFIX,
     create_file,
+    hit,
     remove_leftover,
     sync_folder,
-    take_step,
 )
 from backends.keys import check_key, check_prefix, is_segment
 from backends.registry import BackendPlugin
@@ -119,7 +119,7 @@ class LocalBackend(Backend):
             for _ in range(_PRUNE_RACES_MAX):
                 try:
                     self._make_folders_of(path)
-                    create_file(path, transfer, label="local.put")
+                    create_file(path, transfer)
                 except FileNotFoundError:
                     # A deletion next door has pruned the folders since they were made. That shows
                     # before the source is asked for anything; later, it is something else.
@@ -168,7 +168,7 @@ class LocalBackend(Backend):
                 return  # A folder above blobs is no blob.
             try:
                 self._inside(path).unlink()
-                take_step("local.delete.unlinked")
+                hit("local.unlinked")
                 sync_folder(path.parent)
             except FileNotFoundError:
                 return
