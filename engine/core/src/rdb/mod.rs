@@ -1,11 +1,23 @@
-//! The RDB format, version 10 written, versions 1-12 framed on reading (strings today; other types are refused by name with
-//! their key). Pure codec: no fork, no thread, no log. R2 owns this room. `save` runs in the fork child: it allocates nothing (I1).
+//! The RDB format: version 10 is written, versions 1-12 are read (strings today; other types are refused by name with their
+//! key). Pure codec: no fork, no thread, no log. `save` runs in the fork child and allocates nothing (I1).
+//!
+//! `format` the bytes · `save` and `parse` the framing, side by side · `strings` lengths and strings both ways · `lzf`, `crc`
+//! · `writer`, `reader` the file · `load` into a keyspace · `verify` into nothing. `docs/formats/rdb.md` is the same in prose.
 
-use std::os::fd::RawFd;
-use std::path::Path;
+mod crc;
+mod format;
+mod load;
+mod lzf;
+mod parse;
+mod reader;
+mod save;
+mod strings;
+mod verify;
+mod writer;
 
-use crate::error::Result;
-use crate::keyspace::Keyspace;
+pub use load::load;
+pub use save::{SaveScratch, save};
+pub use verify::verify;
 
 /// Aux fields and switches of a file to be written. Text is prepared before a fork.
 #[derive(Debug, Clone)]
@@ -20,17 +32,8 @@ pub struct SaveOptions {
     pub used_memory_bytes: u64,
 }
 
-/// Memory that a save works in, made before the fork (write buffer, LZF table, number texts).
-pub struct SaveScratch {}
-
-impl SaveScratch {
-    /// Allocate everything that [`save`] needs.
-    pub fn new(_options: &SaveOptions) -> Self {
-        Self {}
-    }
-}
-
-/// Progress of a save, told every few thousand keys; answering `false` ends the save (the parent is gone, or it was cancelled).
+/// Progress of a save: keys written so far, told every few thousand keys and every MiB. Answering `false` ends the save (the
+/// parent is gone, or it was cancelled).
 pub type Progress<'a> = &'a mut dyn FnMut(u64) -> bool;
 
 /// What was written.
@@ -42,35 +45,41 @@ pub struct Saved {
     pub keys: u64,
 }
 
-/// Write the whole keyspace to `fd` (not fsynced). Allocates nothing, takes no lock.
-///
-/// # Errors
-/// The operating system's error number, or `ECANCELED` when `progress` said stop.
-pub fn save(
-    _keyspace: &Keyspace,
-    _options: &SaveOptions,
-    _scratch: &mut SaveScratch,
-    _fd: RawFd,
-    _progress: Progress<'_>,
-) -> std::result::Result<Saved, i32> {
-    todo!()
-}
-
 /// What a file says of itself and what was counted in it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Summary {
     /// Version in the header.
     pub rdb_version: u32,
-    /// Aux fields in order.
+    /// Aux fields in order (at most 256; a value is cut after 1 KiB).
     pub aux: Vec<(String, String)>,
     /// Bytes of the file.
     pub size_bytes: u64,
-    /// Per database: index, keys, keys with an expiry, keys by type name.
+    /// Per database that has keys: index, keys, keys with an expiry, keys by type name. Counts are the file's, keys left out
+    /// by [`LoadOptions::expire_before_ms`] included.
     pub databases: Vec<DatabaseSummary>,
     /// Keys left out because their time was over when loading.
     pub expired_skipped: u64,
-    /// SHA-256 of the whole file, lower-case hex (filled by [`verify`] and [`load`]).
+    /// Whether the file carries a checksum (it was right then).
+    pub is_checksummed: bool,
+    /// Bytes after the end, which a load ignores and [`verify`] refuses.
+    pub trailing_bytes: u64,
+    /// SHA-256 of the whole file, lower-case hex.
     pub sha256: String,
+}
+
+impl Summary {
+    /// Keys in the file.
+    pub fn keys(&self) -> u64 {
+        self.databases.iter().map(|db| db.keys).sum()
+    }
+    /// Keys with an expiry in the file.
+    pub fn expires(&self) -> u64 {
+        self.databases.iter().map(|db| db.expires).sum()
+    }
+    /// An aux field's value.
+    pub fn aux_value(&self, name: &str) -> Option<&str> {
+        self.aux.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
+    }
 }
 
 /// Counts of one database of a file.
@@ -92,23 +101,6 @@ pub struct LoadOptions<'a> {
     pub databases: usize,
     /// Keys that end at or before this instant are left out (`None` keeps all).
     pub expire_before_ms: Option<i64>,
-    /// Bytes read so far and in all; answering `false` cancels (`CANCELLED`).
+    /// Bytes read so far and in all, told about every MiB; answering `false` cancels (`CANCELLED`).
     pub progress: &'a mut dyn FnMut(u64, u64) -> bool,
-}
-
-/// Parse a whole file into a new keyspace. Nothing is kept when it fails.
-///
-/// # Errors
-/// `RDB_CORRUPT` (offset and reason), `RDB_TRUNCATED`, `RDB_VERSION_UNSUPPORTED`, `RDB_TYPE_UNSUPPORTED` (names db and key),
-/// `RDB_ALIEN` (not an RDB file), `CANCELLED`, I/O codes.
-pub fn load(_path: &Path, _options: LoadOptions<'_>) -> Result<(Keyspace, Summary)> {
-    todo!()
-}
-
-/// Parse a whole file, past the page cache, keeping nothing: the read-back that makes a snapshot count.
-///
-/// # Errors
-/// As [`load`].
-pub fn verify(_path: &Path, _progress: &mut dyn FnMut(u64, u64) -> bool) -> Result<Summary> {
-    todo!()
 }
