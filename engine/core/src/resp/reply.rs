@@ -25,6 +25,10 @@ impl Reply {
     pub fn take(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.out)
     }
+    /// Take what has been written and go on in `buffer`, which must be empty.
+    pub fn replace(&mut self, buffer: Vec<u8>) -> Vec<u8> {
+        std::mem::replace(&mut self.out, buffer)
+    }
     /// Forget what has been written, keeping the memory.
     pub fn clear(&mut self) {
         self.out.clear();

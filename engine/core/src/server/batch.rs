@@ -1,0 +1,200 @@
+//! Executing what one connection sent: parse the whole buffer, prefetch, run the batch under one bounded hold of the
+//! engine lock. Output is stamped with the log position read under the same hold, so it cannot leave early (I10).
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::connection::Connection;
+use super::output::{Spares, Stamp};
+use crate::command::{self, Outcome};
+use crate::config::Config;
+use crate::keyspace::{Db, KeyHash};
+use crate::limits::{BATCH_COMMANDS_MAX, BULK_BYTES_MAX};
+use crate::resp::parse::{Bounds, Stop};
+use crate::resp::{Batch, Reply};
+use crate::session::{Protocol, ReplyMode};
+use crate::state::Shared;
+
+/// A batch that has produced this much output ends, so that one hold of the lock and one buffer stay bounded.
+const OUTPUT_BYTES_MAX: usize = 1024 * 1024;
+/// Keys looked at ahead: enough to hide memory latency, few enough to stay in the nearest cache.
+const PREFETCH_WINDOW: usize = 16;
+
+/// Directives that the loops need, copied whenever a loop holds the engine lock.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// `maxclients`.
+    pub clients_max: u64,
+    /// `timeout`.
+    pub timeout_seconds: u64,
+    /// `tcp-keepalive`.
+    pub keepalive_seconds: u64,
+    /// `proto-max-bulk-len`.
+    pub bulk_bytes_max: usize,
+}
+
+impl Settings {
+    /// Copy from the configuration in force.
+    pub fn new(config: &Config) -> Self {
+        Self {
+            clients_max: config.maxclients as u64,
+            timeout_seconds: config.timeout,
+            keepalive_seconds: config.tcp_keepalive,
+            bulk_bytes_max: config.proto_max_bulk_len.min(BULK_BYTES_MAX),
+        }
+    }
+}
+
+/// What one loop executes batches with; all buffers are reused.
+pub struct Runner {
+    shared: Arc<Shared>,
+    batch: Batch,
+    reply: Reply,
+    hashes: Vec<KeyHash>,
+    /// Output buffers to reuse.
+    pub spares: Spares,
+    /// Directives as last seen.
+    pub settings: Settings,
+}
+
+/// Why a batch ended before its last command; the number is the first command that was not executed.
+enum Cut {
+    /// The bound on output was reached.
+    Output(usize),
+    Paused(usize),
+    Shutdown,
+}
+
+impl Runner {
+    /// Buffers for one loop.
+    pub fn new(shared: Arc<Shared>) -> Self {
+        let settings = Settings::new(&shared.state.lock().config);
+        Self {
+            shared,
+            batch: Batch::default(),
+            reply: Reply::new(Protocol::Resp2),
+            hashes: Vec::new(),
+            spares: Spares::default(),
+            settings,
+        }
+    }
+
+    /// Execute one batch of what `connection` has received, and append the replies to its output.
+    /// Afterwards its flags (`has_more`, `is_paused`, `session.is_closing` ...) tell how to go on.
+    pub fn run(&mut self, connection: &mut Connection) {
+        let was_paused = std::mem::take(&mut connection.is_paused);
+        connection.has_more = false;
+        self.batch.clear();
+        let bounds = Bounds {
+            commands_max: BATCH_COMMANDS_MAX,
+            bulk_bytes_max: self.settings.bulk_bytes_max,
+        };
+        let input = &connection.query[connection.consumed..];
+        let (mut consumed, stop) = connection.parser.parse(input, &mut self.batch, bounds);
+        let mut stamp = Stamp { position: self.shared.gate.appended(), is_write: false };
+        let cut = if self.batch.is_empty() {
+            None
+        } else {
+            self.reply.protocol = connection.session.protocol;
+            self.execute(connection, &mut stamp)
+        };
+        match cut {
+            Some(Cut::Output(at) | Cut::Paused(at)) => {
+                consumed = self.batch.start(at);
+                connection.parser.reset();
+                connection.is_paused = matches!(cut, Some(Cut::Paused(_)));
+                connection.has_more = !connection.is_paused;
+            }
+            Some(Cut::Shutdown) => connection.is_shut = true,
+            None => match stop {
+                Stop::NeedsMore => {}
+                Stop::Full => connection.has_more = true,
+                Stop::Broken(error) => {
+                    let is_answering = connection.session.reply_mode == ReplyMode::On;
+                    if let Some(text) = error.text().filter(|_| is_answering) {
+                        self.reply.error(&text);
+                    }
+                    connection.session.is_closing = true;
+                }
+            },
+        }
+        connection.consumed += consumed;
+        self.count_paused(was_paused, connection.is_paused);
+        self.hand_over_output(connection, stamp);
+    }
+
+    fn execute(&mut self, connection: &mut Connection, stamp: &mut Stamp) -> Option<Cut> {
+        let input = &connection.query[connection.consumed..];
+        let session = &mut connection.session;
+        let count = self.batch.len();
+        let mut cut = None;
+        let mut executed = 0;
+        let mut state = self.shared.state.lock();
+        self.settings = Settings::new(&state.config);
+        while executed < count && cut.is_none() && !session.is_closing {
+            if executed % PREFETCH_WINDOW == 0 && count - executed > 1 {
+                let db = state.keyspace.db(session.db);
+                prefetch(db, &self.batch, executed, input, &mut self.hashes);
+            }
+            let args = self.batch.args(executed, input);
+            if self.batch.is_inline(executed) && is_http(args.get(0)) {
+                session.is_closing = true;
+                break;
+            }
+            match command::execute(&mut state, &self.shared, session, &mut self.reply, args) {
+                Outcome::Done { is_write } => stamp.is_write |= is_write,
+                Outcome::WritesPaused => {
+                    cut = Some(Cut::Paused(executed));
+                    break;
+                }
+                Outcome::Shutdown => cut = Some(Cut::Shutdown),
+            }
+            executed += 1;
+            if self.reply.len() > OUTPUT_BYTES_MAX && executed < count && cut.is_none() {
+                cut = Some(Cut::Output(executed));
+            }
+        }
+        stamp.position = self.shared.gate.appended();
+        drop(state);
+        cut
+    }
+
+    fn count_paused(&self, was_paused: bool, is_paused: bool) {
+        let blocked = &self.shared.stats.counters.blocked_clients;
+        match (was_paused, is_paused) {
+            (false, true) => blocked.fetch_add(1, Relaxed),
+            (true, false) => blocked.fetch_sub(1, Relaxed),
+            _ => 0,
+        };
+    }
+
+    fn hand_over_output(&mut self, connection: &mut Connection, stamp: Stamp) {
+        let errors = std::mem::take(&mut self.reply.errors);
+        if errors > 0 {
+            self.shared.stats.counters.error_replies_total.fetch_add(errors, Relaxed);
+        }
+        if !self.reply.is_empty() {
+            let bytes = self.reply.replace(self.spares.take());
+            connection.output.push(bytes, stamp, &mut self.spares);
+        }
+    }
+}
+
+/// A browser or proxy speaks to us: a page on the web must not be able to run commands here.
+fn is_http(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:")
+}
+
+/// Begin to load the slots, then the entries, that the commands from `first` on will touch.
+fn prefetch(db: &Db, batch: &Batch, first: usize, input: &[u8], hashes: &mut Vec<KeyHash>) {
+    hashes.clear();
+    for index in first..batch.len().min(first + PREFETCH_WINDOW) {
+        let args = batch.args(index, input);
+        if let Some(key) = command::first_key_index(args.get(0))
+            && key < args.len()
+        {
+            hashes.push(db.prefetch(args.get(key)));
+        }
+    }
+    hashes.iter().for_each(|hash| db.prefetch_entry(*hash));
+}

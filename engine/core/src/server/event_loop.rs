@@ -1,0 +1,293 @@
+//! One network loop: wait, read, execute, then flush everything that this turn produced.
+//! A loop owns its connections; others reach it through its inbox. Accepting is in `listen`, executing in `batch`.
+//!
+//! A turn: events -> input is read and executed, one bounded batch a connection -> connections with more input get
+//! another batch -> flush. So a long pipeline never keeps the others waiting for more than one batch.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
+use std::time::Duration;
+
+use super::Door;
+use super::batch::Runner;
+use super::connection::Connection;
+use super::epoll::{Epoll, Interest, Ready};
+use super::inbox::Inbox;
+use super::listen::Listeners;
+use super::output::Flushed;
+use super::slots::Slots;
+use crate::command;
+use crate::limits::{OUTPUT_BUFFER_BYTES_MAX, QUERY_BUFFER_BYTES_MAX};
+
+/// Longest sleep: idle clients and paused listeners are looked at this often.
+const TICK: Duration = Duration::from_secs(1);
+/// The token of the inbox; listeners have those below it.
+pub(super) const INBOX_TOKEN: u64 = u64::MAX;
+
+/// A loop and all that it owns.
+pub struct EventLoop {
+    pub(super) door: Arc<Door>,
+    pub(super) index: usize,
+    pub(super) epoll: Epoll,
+    inbox: Arc<Inbox>,
+    pub(super) listeners: Listeners,
+    pub(super) slots: Slots,
+    pub(super) runner: Runner,
+    /// The read buffer, lent to one connection at a time.
+    spare: Vec<u8>,
+    /// Connections with more input than one batch.
+    busy: Vec<u64>,
+    to_flush: Vec<u64>,
+    gated: Vec<u64>,
+    pub(super) now_ms: i64,
+    next_sweep_ms: i64,
+}
+
+impl EventLoop {
+    /// A loop that watches its inbox and `listeners` (only loop 0 has some).
+    ///
+    /// # Errors
+    /// The operating system's (out of descriptors).
+    pub fn new(door: Arc<Door>, index: usize, listeners: Listeners) -> io::Result<Self> {
+        let epoll = Epoll::new()?;
+        let inbox = Arc::clone(&door.inboxes[index]);
+        epoll.add(inbox.raw_fd(), INBOX_TOKEN, Interest { read: true, write: false })?;
+        listeners.watch(&epoll, INBOX_TOKEN)?;
+        let runner = Runner::new(Arc::clone(&door.shared));
+        Ok(Self {
+            epoll,
+            inbox,
+            listeners,
+            slots: Slots::default(),
+            runner,
+            spare: Vec::new(),
+            busy: Vec::new(),
+            to_flush: Vec::new(),
+            gated: Vec::new(),
+            now_ms: door.shared.clock.unix_ms(),
+            next_sweep_ms: 0,
+            door,
+            index,
+        })
+    }
+
+    /// Serve until the door or the engine stops; then send what may leave and close everything.
+    ///
+    /// # Errors
+    /// The wait itself failed, which is a bug.
+    pub fn run(mut self) -> io::Result<()> {
+        let mut ready = Vec::new();
+        while !self.is_stopping() {
+            let timeout = if self.busy.is_empty() { TICK } else { Duration::ZERO };
+            self.epoll.wait(timeout, &mut ready)?;
+            self.now_ms = self.door.shared.clock.unix_ms();
+            for event in &ready {
+                self.dispatch(*event);
+            }
+            self.run_busy();
+            self.flush_all();
+            self.sweep();
+        }
+        self.close_all();
+        Ok(())
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.door.is_stopping.load(Acquire) || self.door.shared.is_stopping.load(Acquire)
+    }
+
+    fn dispatch(&mut self, event: Ready) {
+        if event.token == INBOX_TOKEN {
+            return self.read_inbox();
+        }
+        if let Some(listener) = self.listeners.index_of(event.token, INBOX_TOKEN) {
+            return self.accept_all(listener);
+        }
+        let Some(connection) = self.slots.get(event.token) else { return };
+        if event.is_writable {
+            connection.is_full = false;
+            self.list_to_flush(event.token);
+        }
+        if event.is_readable {
+            self.read(event);
+        }
+    }
+
+    fn read_inbox(&mut self) {
+        self.inbox.begin();
+        let sockets = self.inbox.take_sockets();
+        self.adopt(sockets);
+        for token in std::mem::take(&mut self.gated) {
+            if let Some(connection) = self.slots.get(token) {
+                connection.is_gated = false;
+                self.list_to_flush(token);
+            }
+        }
+        if self.inbox.take_review() {
+            self.review();
+        }
+    }
+
+    /// Close killed clients; let those try again whose writes were paused.
+    fn review(&mut self) {
+        for token in self.slots.tokens_where(|it| it.session.info.is_killed.load(Acquire)) {
+            self.close(token);
+        }
+        for token in self.slots.tokens_where(|it| it.is_paused) {
+            self.execute(token);
+        }
+    }
+
+    fn read(&mut self, event: Ready) {
+        let Some(connection) = self.slots.get(event.token) else { return };
+        if !connection.can_read() {
+            if event.is_hung_up && !connection.has_more {
+                self.close(event.token); // nobody is there to read what is left
+            }
+            return;
+        }
+        let info = &connection.session.info;
+        info.active_at_ms.store(self.now_ms, Relaxed);
+        match connection.receive(&mut self.spare) {
+            Ok(0) => {
+                connection.is_eof = true;
+                connection.settle(&mut self.spare);
+                self.list_to_flush(event.token);
+            }
+            Ok(count) => {
+                let counters = &self.door.shared.stats.counters;
+                counters.net_input_bytes_total.fetch_add(count as u64, Relaxed);
+                self.execute(event.token);
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                connection.settle(&mut self.spare);
+            }
+            Err(_) => self.close(event.token),
+        }
+    }
+
+    fn execute(&mut self, token: u64) {
+        let Some(connection) = self.slots.get(token) else { return };
+        self.runner.run(connection);
+        connection.settle(&mut self.spare);
+        let (query, output) =
+            (connection.query.len() - connection.consumed, connection.output.len());
+        let info = &connection.session.info;
+        info.query_bytes.store(query as u64, Relaxed);
+        info.output_bytes.store(output as u64, Relaxed);
+        if output > OUTPUT_BUFFER_BYTES_MAX || query > QUERY_BUFFER_BYTES_MAX {
+            return self.close(token);
+        }
+        if connection.has_more {
+            self.busy.push(token);
+        }
+        self.list_to_flush(token);
+    }
+
+    fn run_busy(&mut self) {
+        for token in std::mem::take(&mut self.busy) {
+            self.execute(token);
+        }
+    }
+
+    pub(super) fn list_to_flush(&mut self, token: u64) {
+        if let Some(connection) = self.slots.get(token)
+            && !connection.is_to_flush
+        {
+            connection.is_to_flush = true;
+            self.to_flush.push(token);
+        }
+    }
+
+    fn flush_all(&mut self) {
+        let mut tokens = std::mem::take(&mut self.to_flush);
+        let mut sent = 0;
+        for token in tokens.drain(..) {
+            self.flush(token, &mut sent);
+        }
+        self.to_flush = tokens;
+        if sent > 0 {
+            self.door.shared.stats.counters.net_output_bytes_total.fetch_add(sent, Relaxed);
+        }
+    }
+
+    fn flush(&mut self, token: u64, sent: &mut u64) {
+        let Some(connection) = self.slots.get(token) else { return };
+        connection.is_to_flush = false;
+        let flushed = if connection.is_full {
+            Flushed::Full // told when there is room
+        } else {
+            let gate = &self.door.shared.gate;
+            let fd = connection.fd();
+            connection.output.flush(fd, gate, &mut self.runner.spares, sent)
+        };
+        connection.is_full = flushed == Flushed::Full;
+        match flushed {
+            Flushed::Broken => return self.close(token),
+            Flushed::Empty if connection.is_finished() => return self.close(token),
+            Flushed::Gated if !connection.is_gated => {
+                connection.is_gated = true;
+                self.gated.push(token);
+            }
+            _ => {}
+        }
+        let output = connection.output.len() as u64;
+        connection.session.info.output_bytes.store(output, Relaxed);
+        let wanted = connection.wanted_interest();
+        if connection.interest != wanted {
+            connection.interest = wanted;
+            let fd = connection.fd();
+            if self.epoll.modify(fd, token, wanted).is_err() {
+                self.close(token);
+            }
+        }
+    }
+
+    /// Once a tick: close idle clients, let listeners try again that were out of descriptors.
+    fn sweep(&mut self) {
+        if self.now_ms < self.next_sweep_ms && self.next_sweep_ms - self.now_ms <= 1000 {
+            return;
+        }
+        self.next_sweep_ms = self.now_ms + 1000;
+        self.listeners.resume(&self.epoll, INBOX_TOKEN);
+        let timeout_ms = self.runner.settings.timeout_seconds.saturating_mul(1000);
+        if timeout_ms == 0 {
+            return;
+        }
+        let now_ms = self.now_ms;
+        let is_idle = |it: &Connection| {
+            let active_at_ms = it.session.info.active_at_ms.load(Relaxed);
+            let idle_ms = u64::try_from(now_ms - active_at_ms).unwrap_or(0);
+            idle_ms > timeout_ms && it.can_read() && !it.is_gated
+        };
+        for token in self.slots.tokens_where(is_idle) {
+            self.close(token);
+        }
+    }
+
+    pub(super) fn close(&mut self, token: u64) {
+        let Some(mut connection) = self.slots.remove(token) else { return };
+        // A fork's child may still hold a duplicate for a moment, which would keep the registration alive.
+        self.epoll.remove(connection.fd());
+        let counters = &self.door.shared.stats.counters;
+        counters.clients.fetch_sub(1, Relaxed);
+        if connection.is_paused {
+            counters.blocked_clients.fetch_sub(1, Relaxed);
+        }
+        let mut state = self.door.shared.state.lock();
+        command::disconnect(&mut state, &mut connection.session);
+        drop(state);
+    }
+
+    fn close_all(&mut self) {
+        for token in self.slots.tokens_where(|it| !it.output.is_empty()) {
+            self.list_to_flush(token);
+        }
+        self.flush_all();
+        for token in self.slots.tokens_where(|_| true) {
+            self.close(token);
+        }
+        drop(self.inbox.take_sockets());
+    }
+}
