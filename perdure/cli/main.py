@@ -25,6 +25,7 @@ from perdure.errors import PerdureError
 from perdure.exit_codes import ExitCode, exit_code_for
 
 PLUGIN_GROUP = "perdure.commands"
+NO_HINT = "look at perdure status, and at the server's log of this moment"
 NOUNS = {
     "snapshot": snapshot.app,
     "schedule": schedule.app,
@@ -86,7 +87,7 @@ def run(argv: Sequence[str]) -> int:
     try:
         ended = command.main(words, prog_name="perdure", standalone_mode=False)
     except PerdureError as error:
-        _complain(error.message, error.hint)
+        _complain(error.message, error.hint or NO_HINT)
         return exit_code_for(error.status, of_operation=error.of_operation)
     except typer.TyperException as error:
         message = error.format_message()

@@ -12,11 +12,11 @@ from google.longrunning import operations_proto_pb2 as lro
 
 from perdure.control.v1 import server_pb2, server_service_pb2, server_service_pb2_grpc
 from sidecar.engine_port import EnginePort
-from sidecar.errors import RequestIdReusedError
-from sidecar.model import CopyState, JsonObject
+from sidecar.errors import PerdureError, RequestIdReusedError
+from sidecar.model import CopyState
 from sidecar.observe import Figures
 from sidecar.paging import ListRequest
-from sidecar.rpc.failures import Context, encode_stored_error
+from sidecar.rpc.failures import Context, encode_failure
 from sidecar.rpc.fields import (
     PAGE_SIZE_MAX,
     Collection,
@@ -43,8 +43,8 @@ class ServerView:
 
     facts: ServerFacts
     server_uid: Callable[[], str | None]
-    engine_error: Callable[[], JsonObject | None]
-    """The error that made the engine fail, in the form of `PerdureError.to_json`."""
+    engine_error: Callable[[], PerdureError | None]
+    """The error that made the engine fail."""
     figures: Figures
 
 
@@ -76,7 +76,7 @@ class ServerService(server_service_pb2_grpc.ServerServiceServicer):
         )
         error = self._view.engine_error()
         if error is not None:
-            message.error.CopyFrom(encode_stored_error(error))
+            message.error.CopyFrom(encode_failure(error))
         return message
 
     async def RestoreSnapshot(  # noqa: N802  # the wire's name
