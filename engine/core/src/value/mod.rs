@@ -1,4 +1,12 @@
-//! What a key can hold. Strings today; the other types join here. R1 owns this room.
+//! What a key can hold. Strings today; the other types join here.
+//! `entry` is the layout in memory, `string` the operations that change a string, `integer` numbers as text.
+//! Checklist, adding a type: [`Type`], [`ValueRef`], `entry::Encoding` (a boxed collection), `keyspace::digest`, `rdb`.
+
+pub mod entry;
+pub mod integer;
+pub mod string;
+
+use integer::IntText;
 
 /// A value as it is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,9 +42,44 @@ impl Type {
     }
 }
 
-impl ValueRef<'_> {
+/// A string's text: borrowed bytes, or an integer written out on the stack. Never allocates.
+#[derive(Debug, Clone, Copy)]
+pub enum Text<'a> {
+    /// Bytes of the value itself.
+    Borrowed(&'a [u8]),
+    /// An integer's digits.
+    Digits(IntText),
+}
+
+impl std::ops::Deref for Text<'_> {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Borrowed(bytes) => bytes,
+            Self::Digits(digits) => digits.as_bytes(),
+        }
+    }
+}
+
+impl<'a> ValueRef<'a> {
     /// The type.
     pub fn type_of(&self) -> Type {
         Type::String
+    }
+
+    /// The string as text (what GET answers).
+    pub fn text(self) -> Text<'a> {
+        match self {
+            Self::Int(value) => Text::Digits(IntText::new(value)),
+            Self::Bytes(bytes) => Text::Borrowed(bytes),
+        }
+    }
+
+    /// The string as a canonical integer, if it is one. A string that was made by APPEND can be, without being an `Int`.
+    pub fn as_int(self) -> Option<i64> {
+        match self {
+            Self::Int(value) => Some(value),
+            Self::Bytes(bytes) => integer::parse_i64(bytes),
+        }
     }
 }

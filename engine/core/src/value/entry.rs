@@ -1,0 +1,612 @@
+//! One entry of the keyspace in memory: header, expiry, key and value in one allocation.
+//! Not here: where entries are kept (`keyspace::stripe`), what commands do to strings (`value::string`).
+//! Invariant: an [`Entry`] is owned by exactly one slot, and is freed with the ledger that counted it.
+//!
+//! ```text
+//!  0         4           8        12             12 or 20    + key_len
+//!  ┌─────────┬───────────┬────────┬──────────────┬───────────┬─────────────────────────────┐
+//!  │ key_len │ value_len │ meta   │ expiry, ms   │ key bytes │ stored: an i64, the bytes,  │
+//!  │ u32     │ u32       │ u32    │ i64, if any  │           │ or the address of a buffer  │
+//!  └─────────┴───────────┴────────┴──────────────┴───────────┴─────────────────────────────┘
+//!  meta: 31..8 last access, unix seconds mod 2^24 │ 7..4 type │ 3 has expiry │ 2..0 encoding
+//! ```
+//! Twelve bytes of header and no alignment of what follows: a 16-byte key with a 64-byte value takes 92 bytes, which is
+//! mimalloc's class of 96; eight more would be the next class. An expiry costs its eight bytes only where there is one.
+//! Rejected: lengths as varints (saves 4 bytes, and a class only for few sizes, for a branch on every access).
+//! A value above [`INLINE_BYTES_MAX`] has a buffer of its own, so that renaming, expiring or growing does not copy it; the
+//! buffer's capacity is what its size class holds, so nothing records it. A boxed collection will sit at the same place.
+#![allow(unsafe_code)] // raw layout; what leaves this file is bounded by lifetimes
+
+use std::marker::PhantomData;
+use std::ptr::{self, NonNull};
+
+use super::integer::{INT_TEXT_BYTES_MAX, parse_i64};
+use super::{NewValue, ValueRef};
+use crate::alloc::{self, Ledger};
+
+const HEADER_BYTES: usize = 12;
+const EXPIRY_BYTES: usize = 8;
+/// Bytes of a stored integer and of a stored buffer address.
+const WORD_BYTES: usize = 8;
+/// Longest value that stands in the entry itself.
+pub const INLINE_BYTES_MAX: usize = 1024;
+/// Longest string that Redis calls `embstr`.
+pub const EMBSTR_BYTES_MAX: usize = 44;
+
+const ENCODING_MASK: u32 = 0b111;
+const HAS_EXPIRY: u32 = 1 << 3;
+/// Type 0 is the string; the other types take these four bits.
+const TYPE_SHIFT: u32 = 4;
+const ACCESS_SHIFT: u32 = 8;
+const ACCESS_MASK: u32 = (1 << 24) - 1;
+
+/// How the value is stored. `Inline` and `Raw` differ only in the name that OBJECT ENCODING gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+enum Encoding {
+    /// An `i64`.
+    Int = 0,
+    /// Bytes in the entry, never changed in place: `embstr` up to 44 bytes, else `raw`.
+    Inline = 1,
+    /// Bytes in the entry that a command changed in place: `raw`.
+    Raw = 2,
+    /// Bytes in a buffer of their own: `raw`.
+    Boxed = 3,
+}
+
+/// A value on its way into an entry.
+#[derive(Clone, Copy)]
+enum Payload<'a> {
+    Int(i64),
+    Inline(&'a [u8]),
+    Boxed(&'a [u8]),
+}
+
+impl<'a> Payload<'a> {
+    fn of(value: NewValue<'a>) -> Self {
+        match value {
+            NewValue::Int(value) => Self::Int(value),
+            NewValue::Bytes(bytes) if bytes.len() > INLINE_BYTES_MAX => Self::Boxed(bytes),
+            NewValue::Bytes(bytes) if bytes.len() > INT_TEXT_BYTES_MAX => Self::Inline(bytes),
+            NewValue::Bytes(bytes) => parse_i64(bytes).map_or(Self::Inline(bytes), Self::Int),
+        }
+    }
+
+    fn encoding(self) -> Encoding {
+        match self {
+            Self::Int(_) => Encoding::Int,
+            Self::Inline(_) => Encoding::Inline,
+            Self::Boxed(_) => Encoding::Boxed,
+        }
+    }
+
+    fn value_len(self) -> usize {
+        match self {
+            Self::Int(_) => WORD_BYTES,
+            Self::Inline(bytes) | Self::Boxed(bytes) => bytes.len(),
+        }
+    }
+
+    fn stored_bytes(self) -> usize {
+        match self {
+            Self::Int(_) | Self::Boxed(_) => WORD_BYTES,
+            Self::Inline(bytes) => bytes.len(),
+        }
+    }
+}
+
+/// The fixed part of an entry, as it is read and written at once.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Header {
+    key_len: u32,
+    value_len: u32,
+    meta: u32,
+}
+
+impl Header {
+    fn encoding(self) -> Encoding {
+        match self.meta & ENCODING_MASK {
+            0 => Encoding::Int,
+            1 => Encoding::Inline,
+            2 => Encoding::Raw,
+            _ => Encoding::Boxed,
+        }
+    }
+
+    fn has_expiry(self) -> bool {
+        self.meta & HAS_EXPIRY != 0
+    }
+
+    fn key_offset(self) -> usize {
+        HEADER_BYTES + if self.has_expiry() { EXPIRY_BYTES } else { 0 }
+    }
+
+    fn stored_offset(self) -> usize {
+        self.key_offset() + self.key_len as usize
+    }
+
+    fn stored_bytes(self) -> usize {
+        match self.encoding() {
+            Encoding::Int | Encoding::Boxed => WORD_BYTES,
+            Encoding::Inline | Encoding::Raw => self.value_len as usize,
+        }
+    }
+}
+
+/// A length as the header holds it. Doors bound keys and values (`limits`), so a longer one is a bug.
+fn length_u32(len: usize) -> u32 {
+    assert!(
+        len <= crate::limits::BULK_BYTES_MAX,
+        "a key or value of {len} bytes passed the limits"
+    );
+    len as u32
+}
+
+fn meta_of(encoding: Encoding, has_expiry: bool, access_seconds: u32) -> u32 {
+    let string_type = (super::Type::String as u32) << TYPE_SHIFT;
+    let expiry = if has_expiry { HAS_EXPIRY } else { 0 };
+    (access_seconds & ACCESS_MASK) << ACCESS_SHIFT | string_type | expiry | encoding as u32
+}
+
+/// A key with its value, borrowed from the table.
+#[derive(Clone, Copy)]
+pub struct EntryRef<'a> {
+    start: NonNull<u8>,
+    table: PhantomData<&'a [u8]>,
+}
+
+// SAFETY: an `EntryRef` is a shared borrow of plain bytes; nothing behind it changes while it lives.
+unsafe impl Send for EntryRef<'_> {}
+// SAFETY: as above.
+unsafe impl Sync for EntryRef<'_> {}
+
+impl<'a> EntryRef<'a> {
+    /// The entry at an address that [`Entry::into_address`] gave.
+    ///
+    /// # Safety
+    /// The entry is not freed or changed for the lifetime `'a`.
+    #[inline]
+    pub(crate) unsafe fn from_address(address: usize) -> Self {
+        let start = ptr::with_exposed_provenance_mut::<u8>(address);
+        // SAFETY: the address came from a `NonNull`.
+        Self { start: unsafe { NonNull::new_unchecked(start) }, table: PhantomData }
+    }
+
+    #[inline]
+    fn header(self) -> Header {
+        // SAFETY: every entry begins with an initialised header, 8-aligned by the allocator.
+        unsafe { self.start.cast::<Header>().read() }
+    }
+
+    #[inline]
+    fn bytes(self, offset: usize, len: usize) -> &'a [u8] {
+        // SAFETY: callers pass parts that the header says are there; entries are written whole before they are shared.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr().add(offset), len) }
+    }
+
+    #[inline]
+    fn word(self, offset: usize) -> u64 {
+        // SAFETY: as `bytes`; the word may stand at any alignment.
+        unsafe { self.start.as_ptr().add(offset).cast::<u64>().read_unaligned() }
+    }
+
+    /// The buffer of a `Boxed` value.
+    #[inline]
+    fn buffer(self, header: Header) -> NonNull<u8> {
+        let address = self.word(header.stored_offset()) as usize;
+        // SAFETY: a `Boxed` entry stores the exposed address of a live block, never null.
+        unsafe { NonNull::new_unchecked(ptr::with_exposed_provenance_mut(address)) }
+    }
+
+    /// The key's bytes.
+    #[inline]
+    pub fn key(self) -> &'a [u8] {
+        let header = self.header();
+        self.bytes(header.key_offset(), header.key_len as usize)
+    }
+
+    /// The value.
+    #[inline]
+    pub fn value(self) -> ValueRef<'a> {
+        let header = self.header();
+        match header.encoding() {
+            Encoding::Int => ValueRef::Int(self.word(header.stored_offset()) as i64),
+            Encoding::Inline | Encoding::Raw => {
+                ValueRef::Bytes(self.bytes(header.stored_offset(), header.value_len as usize))
+            }
+            Encoding::Boxed => {
+                let buffer = self.buffer(header);
+                // SAFETY: the buffer holds `value_len` initialised bytes and lives as long as the entry.
+                ValueRef::Bytes(unsafe {
+                    std::slice::from_raw_parts(buffer.as_ptr(), header.value_len as usize)
+                })
+            }
+        }
+    }
+
+    /// Unix ms at which the key ends, if it does.
+    #[inline]
+    pub fn expire_at_ms(self) -> Option<i64> {
+        self.header().has_expiry().then(|| self.word(HEADER_BYTES) as i64)
+    }
+
+    /// Whether the key has ended at `now_ms`. As in Redis the instant itself is not past: `now > at`.
+    #[inline]
+    pub fn is_expired(self, now_ms: i64) -> bool {
+        self.expire_at_ms().is_some_and(|at| now_ms > at)
+    }
+
+    /// Bytes of memory of this entry, allocator slack included (MEMORY USAGE).
+    pub fn memory_bytes(self) -> usize {
+        let header = self.header();
+        // SAFETY: the entry is a live block of the seam.
+        let own = unsafe { alloc::usable_bytes(self.start) };
+        if header.encoding() != Encoding::Boxed {
+            return own;
+        }
+        // SAFETY: so is its buffer.
+        own + unsafe { alloc::usable_bytes(self.buffer(header)) }
+    }
+
+    /// Redis's name: `int`, `embstr` or `raw`.
+    pub fn encoding(self) -> &'static str {
+        let header = self.header();
+        match header.encoding() {
+            Encoding::Int => "int",
+            Encoding::Inline if header.value_len as usize <= EMBSTR_BYTES_MAX => "embstr",
+            Encoding::Inline | Encoding::Raw | Encoding::Boxed => "raw",
+        }
+    }
+
+    /// Seconds since the last access (OBJECT IDLETIME). The clock has 24 bits: it wraps after 194 days.
+    pub fn idle_seconds(self, now_ms: i64) -> u64 {
+        u64::from(access_of(now_ms).wrapping_sub(self.header().meta >> ACCESS_SHIFT) & ACCESS_MASK)
+    }
+
+    /// Copy with another key (COPY): value, encoding, expiry and access time are the same.
+    pub(crate) fn copy_as(self, key: &[u8], ledger: &mut Ledger) -> Entry {
+        let header = self.header();
+        let copy = Entry::rekeyed(self, key, ledger);
+        if header.encoding() == Encoding::Boxed
+            && let ValueRef::Bytes(bytes) = self.value()
+        {
+            let buffer = new_buffer(bytes, ledger);
+            // SAFETY: the copy stores a word there, which so far names the original's buffer.
+            unsafe { copy.put_buffer(copy.header().stored_offset(), buffer) };
+        }
+        copy
+    }
+}
+
+/// The access clock: unix seconds mod 2^24.
+pub(crate) fn access_of(now_ms: i64) -> u32 {
+    (now_ms.max(0) / 1000) as u32 & ACCESS_MASK
+}
+
+/// An exactly sized buffer with a copy of `bytes`.
+fn new_buffer(bytes: &[u8], ledger: &mut Ledger) -> NonNull<u8> {
+    let buffer = ledger.allocate(bytes.len());
+    // SAFETY: a fresh block of at least that length cannot overlap what the caller borrows.
+    unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), buffer.as_ptr(), bytes.len()) };
+    buffer
+}
+
+/// An owned entry. Has no `Drop`: the owner calls [`Entry::free`] with the ledger that counted it.
+#[derive(Debug)]
+pub(crate) struct Entry(NonNull<u8>);
+
+impl Entry {
+    /// A new entry.
+    pub fn new(
+        key: &[u8],
+        value: NewValue<'_>,
+        expire_at_ms: Option<i64>,
+        access_seconds: u32,
+        ledger: &mut Ledger,
+    ) -> Self {
+        let payload = Payload::of(value);
+        let meta = meta_of(payload.encoding(), expire_at_ms.is_some(), access_seconds);
+        let (key_len, value_len) = (length_u32(key.len()), length_u32(payload.value_len()));
+        let header = Header { key_len, value_len, meta };
+        let entry = Self(ledger.allocate(header.stored_offset() + payload.stored_bytes()));
+        // SAFETY: the block has room for the four parts in the order of the drawing.
+        unsafe {
+            entry.put_front(header, expire_at_ms);
+            entry.put_bytes(header.key_offset(), key);
+            entry.put_payload(header.stored_offset(), payload, ledger);
+        }
+        entry
+    }
+
+    /// The entry at an address that [`Entry::into_address`] gave.
+    ///
+    /// # Safety
+    /// The caller owns the entry (takes it out of its slot), and no [`EntryRef`] to it lives.
+    pub unsafe fn from_address(address: usize) -> Self {
+        // SAFETY: the address came from a `NonNull`.
+        Self(unsafe { NonNull::new_unchecked(ptr::with_exposed_provenance_mut(address)) })
+    }
+
+    /// Give the entry away as an address (8-aligned, below 2^48).
+    pub fn into_address(self) -> usize {
+        self.0.as_ptr().expose_provenance()
+    }
+
+    /// Borrow.
+    #[inline]
+    pub fn as_ref(&self) -> EntryRef<'_> {
+        EntryRef { start: self.0, table: PhantomData }
+    }
+
+    /// Free the entry and its buffer.
+    pub fn free(self, ledger: &mut Ledger) {
+        self.free_buffer(ledger);
+        // SAFETY: `self` owns the block and ends here.
+        unsafe { ledger.free(self.0) };
+    }
+
+    /// Note the last access. Writes only when the second has changed: a written page is copied while a child runs.
+    pub fn set_access(&mut self, access_seconds: u32) {
+        let mut header = self.header();
+        if header.meta >> ACCESS_SHIFT != access_seconds & ACCESS_MASK {
+            let low = header.meta & ((1 << ACCESS_SHIFT) - 1);
+            header.meta = (access_seconds & ACCESS_MASK) << ACCESS_SHIFT | low;
+            self.set_header(header);
+        }
+    }
+
+    /// Replace value and expiry, in place where the block's size allows.
+    pub fn with_value(
+        self,
+        value: NewValue<'_>,
+        expire_at_ms: Option<i64>,
+        access_seconds: u32,
+        ledger: &mut Ledger,
+    ) -> Self {
+        let payload = Payload::of(value);
+        let old = self.header();
+        let meta = meta_of(payload.encoding(), expire_at_ms.is_some(), access_seconds);
+        let header =
+            Header { key_len: old.key_len, value_len: length_u32(payload.value_len()), meta };
+        let size = header.stored_offset() + payload.stored_bytes();
+        if !self.is_snug(size) {
+            let made = Self::new(self.as_ref().key(), value, expire_at_ms, access_seconds, ledger);
+            self.free(ledger);
+            return made;
+        }
+        self.free_buffer(ledger);
+        // SAFETY: `is_snug` says that the block has room. The key moves first, before the front may grow over it.
+        unsafe {
+            self.shift(old.key_offset(), header.key_offset(), old.key_len as usize);
+            self.put_front(header, expire_at_ms);
+            self.put_payload(header.stored_offset(), payload, ledger);
+        }
+        self
+    }
+
+    /// Replace the expiry, in place where the block's size allows.
+    pub fn with_expiry(self, expire_at_ms: Option<i64>, ledger: &mut Ledger) -> Self {
+        let old = self.header();
+        let mut header = old;
+        header.meta &= !HAS_EXPIRY;
+        header.meta |= if expire_at_ms.is_some() { HAS_EXPIRY } else { 0 };
+        let tail_bytes = old.key_len as usize + old.stored_bytes();
+        let size = header.key_offset() + tail_bytes;
+        let entry = if self.is_snug(size) {
+            // SAFETY: there is room for the tail at its new place.
+            unsafe { self.shift(old.key_offset(), header.key_offset(), tail_bytes) };
+            self
+        } else {
+            let made = Self(ledger.allocate(size));
+            // SAFETY: a fresh block of that size; the tail (with a buffer's address, if any) moves over as it is.
+            unsafe {
+                made.put_bytes(
+                    header.key_offset(),
+                    self.as_ref().bytes(old.key_offset(), tail_bytes),
+                );
+                ledger.free(self.0);
+            }
+            made
+        };
+        // SAFETY: the front was made room for above.
+        unsafe { entry.put_front(header, expire_at_ms) };
+        entry
+    }
+
+    /// Change the key; a buffer changes its entry without being copied.
+    pub fn with_key(self, key: &[u8], ledger: &mut Ledger) -> Self {
+        let made = Self::rekeyed(self.as_ref(), key, ledger);
+        // SAFETY: the new entry owns the buffer now, so only the old block goes.
+        unsafe { ledger.free(self.0) };
+        made
+    }
+
+    /// Make the value raw bytes of length `len`, keeping what was there and zeroing what is new.
+    /// Growing an already raw value leaves room for half as much again, so that APPEND costs amortised constant time.
+    pub fn into_raw(self, len: usize, ledger: &mut Ledger) -> Self {
+        let header = self.header();
+        let is_growing_again = matches!(header.encoding(), Encoding::Raw | Encoding::Boxed);
+        let capacity = if is_growing_again { len + len / 2 } else { len };
+        if header.encoding() == Encoding::Boxed {
+            self.resize_buffer(len, capacity, ledger);
+            return self;
+        }
+        if len > INLINE_BYTES_MAX {
+            return self.into_boxed(len, capacity, ledger);
+        }
+        self.into_raw_inline(len, capacity.min(INLINE_BYTES_MAX), ledger)
+    }
+
+    /// The bytes of a value that [`Entry::into_raw`] made.
+    pub fn raw_bytes_mut(&mut self) -> &mut [u8] {
+        let header = self.header();
+        let start = match header.encoding() {
+            Encoding::Int => return &mut [],
+            Encoding::Inline | Encoding::Raw => {
+                // SAFETY: the stored bytes lie inside the block.
+                unsafe { self.0.add(header.stored_offset()) }
+            }
+            Encoding::Boxed => self.as_ref().buffer(header),
+        };
+        // SAFETY: `value_len` initialised bytes start there, and `&mut self` excludes every other access.
+        unsafe { std::slice::from_raw_parts_mut(start.as_ptr(), header.value_len as usize) }
+    }
+
+    fn resize_buffer(&self, len: usize, capacity: usize, ledger: &mut Ledger) {
+        let mut header = self.header();
+        let old_len = header.value_len as usize;
+        let mut buffer = self.as_ref().buffer(header);
+        // SAFETY: the buffer is live, counted in this ledger, and stored back at once; the tail lies inside its capacity.
+        unsafe {
+            if len > alloc::usable_bytes(buffer) {
+                buffer = ledger.reallocate(buffer, capacity);
+                self.put_buffer(header.stored_offset(), buffer);
+            }
+            if len > old_len {
+                buffer.add(old_len).write_bytes(0, len - old_len);
+            }
+        }
+        header.value_len = length_u32(len);
+        self.set_header(header);
+    }
+
+    fn into_boxed(self, len: usize, capacity: usize, ledger: &mut Ledger) -> Self {
+        let text = self.as_ref().value().text();
+        let buffer = ledger.allocate(capacity.max(len));
+        let old = self.header();
+        let mut header = old;
+        header.meta = header.meta & !ENCODING_MASK | Encoding::Boxed as u32;
+        header.value_len = length_u32(len);
+        let made = Self(ledger.allocate(header.stored_offset() + WORD_BYTES));
+        // SAFETY: both blocks are fresh and large enough: an inline text is shorter than `len`, which is above the bound.
+        unsafe {
+            ptr::copy_nonoverlapping(text.as_ptr(), buffer.as_ptr(), text.len());
+            buffer.add(text.len()).write_bytes(0, len - text.len());
+            made.put_front(header, self.as_ref().expire_at_ms());
+            made.put_bytes(header.key_offset(), self.as_ref().key());
+            made.put_buffer(header.stored_offset(), buffer);
+            ledger.free(self.0);
+        }
+        made
+    }
+
+    fn into_raw_inline(self, len: usize, capacity: usize, ledger: &mut Ledger) -> Self {
+        let old = self.header();
+        let mut header = old;
+        header.meta = header.meta & !ENCODING_MASK | Encoding::Raw as u32;
+        header.value_len = length_u32(len);
+        let at = header.stored_offset();
+        let text = self.as_ref().value().text();
+        let text = &text[..text.len().min(len)];
+        // SAFETY: the block is a live one of the seam.
+        let has_room = at + len <= unsafe { alloc::usable_bytes(self.0) };
+        if has_room && old.encoding() != Encoding::Int {
+            // SAFETY: the text stays where it is; the block has room for the zeros behind it.
+            unsafe { self.0.add(at + text.len()).write_bytes(0, len - text.len()) };
+            self.set_header(header);
+            return self;
+        }
+        let made = Self(ledger.allocate(at + capacity.max(len)));
+        // SAFETY: a fresh block with room for all parts.
+        unsafe {
+            made.put_front(header, self.as_ref().expire_at_ms());
+            made.put_bytes(header.key_offset(), self.as_ref().key());
+            made.put_bytes(at, text);
+            made.0.add(at + text.len()).write_bytes(0, len - text.len());
+            ledger.free(self.0);
+        }
+        made
+    }
+
+    /// A new block with another key and the same stored part: a buffer is then named by both.
+    fn rekeyed(from: EntryRef<'_>, key: &[u8], ledger: &mut Ledger) -> Self {
+        let old = from.header();
+        let header = Header { key_len: length_u32(key.len()), ..old };
+        let made = Self(ledger.allocate(header.stored_offset() + header.stored_bytes()));
+        // SAFETY: a fresh block with room for all parts.
+        unsafe {
+            made.put_front(header, from.expire_at_ms());
+            made.put_bytes(header.key_offset(), key);
+            made.put_bytes(
+                header.stored_offset(),
+                from.bytes(old.stored_offset(), old.stored_bytes()),
+            );
+        }
+        made
+    }
+
+    /// Whether `size` bytes fit the block without wasting more than about a fifth of it.
+    fn is_snug(&self, size: usize) -> bool {
+        // SAFETY: `self` owns a live block.
+        let usable = unsafe { alloc::usable_bytes(self.0) };
+        size <= usable && size + size / 4 + 16 >= usable
+    }
+
+    fn free_buffer(&self, ledger: &mut Ledger) {
+        let header = self.header();
+        if header.encoding() == Encoding::Boxed {
+            // SAFETY: the entry owns its buffer; callers drop or overwrite the stored address next.
+            unsafe { ledger.free(self.as_ref().buffer(header)) };
+        }
+    }
+
+    fn header(&self) -> Header {
+        self.as_ref().header()
+    }
+
+    fn set_header(&self, header: Header) {
+        // SAFETY: `self` owns the block; only callers that own it exclusively get here.
+        unsafe { self.0.cast::<Header>().write(header) };
+    }
+
+    /// # Safety
+    /// The block has room for the header and, if there is one, the expiry; the key does not stand there.
+    unsafe fn put_front(&self, header: Header, expire_at_ms: Option<i64>) {
+        self.set_header(header);
+        if let Some(at) = expire_at_ms {
+            // SAFETY: the caller's promise.
+            unsafe { self.0.as_ptr().add(HEADER_BYTES).cast::<i64>().write_unaligned(at) };
+        }
+    }
+
+    /// # Safety
+    /// The block has room for `bytes` at `offset`, and `bytes` is not part of the block.
+    unsafe fn put_bytes(&self, offset: usize, bytes: &[u8]) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            ptr::copy_nonoverlapping(bytes.as_ptr(), self.0.as_ptr().add(offset), bytes.len());
+        }
+    }
+
+    /// # Safety
+    /// The block has room for a word at `offset`.
+    unsafe fn put_buffer(&self, offset: usize, buffer: NonNull<u8>) {
+        let address = buffer.as_ptr().expose_provenance() as u64;
+        // SAFETY: the caller's promise.
+        unsafe { self.0.as_ptr().add(offset).cast::<u64>().write_unaligned(address) };
+    }
+
+    /// # Safety
+    /// The block has room for the payload's stored form at `offset`.
+    unsafe fn put_payload(&self, offset: usize, payload: Payload<'_>, ledger: &mut Ledger) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            match payload {
+                Payload::Int(value) => self.put_bytes(offset, &value.to_ne_bytes()),
+                Payload::Inline(bytes) => self.put_bytes(offset, bytes),
+                Payload::Boxed(bytes) => self.put_buffer(offset, new_buffer(bytes, ledger)),
+            }
+        }
+    }
+
+    /// # Safety
+    /// Both ranges lie in the block.
+    unsafe fn shift(&self, from: usize, to: usize, len: usize) {
+        if from != to {
+            let start = self.0.as_ptr();
+            // SAFETY: the caller's promise; the ranges may overlap.
+            unsafe { ptr::copy(start.add(from), start.add(to), len) };
+        }
+    }
+}
