@@ -169,7 +169,7 @@ class LocalBackend(Backend):
             try:
                 self._inside(path).unlink()
                 hit("local.unlinked")
-                sync_folder(path.parent)
+                self._sync_nearest(path.parent)
             except FileNotFoundError:
                 return
             except NotADirectoryError:
@@ -208,13 +208,22 @@ class LocalBackend(Backend):
     def _make_folders_of(self, path: Path) -> None:
         self._check_root()
         _make_folders(self._root, path.parent)
-        self._inside(path)
 
     def _check_root(self) -> None:
         """Tell a missing root, such as a lost mount, from a missing blob."""
         if not self._root.is_dir():
             message = f"the folder {self._root} is not there"
             raise errors.BackendUnavailableError(message, location=self.location)
+
+    def _sync_nearest(self, folder: Path) -> None:
+        """Make a deletion durable, also when another thread has pruned the folder since."""
+        while True:
+            try:
+                return sync_folder(folder)
+            except FileNotFoundError:
+                if folder == self._root:
+                    raise
+                folder = folder.parent
 
     def _prune(self, folder: Path) -> None:
         """Remove empty folders from here up to the root; no one depends on it."""
@@ -266,10 +275,11 @@ class LocalBackend(Backend):
             if not self._root.is_dir():
                 message = f"the folder {self._root} is not there"
                 raise errors.BackendUnavailableError(message, **context) from exc
-            if operation == "put":
+            if operation == "put" and exc.errno != errno.ENOENT:
                 message = f"{key} lies below another blob"
                 raise errors.InvalidKeyError(message, **context) from exc
-            raise errors.BlobNotFoundError(message, **context) from exc
+            if operation != "put":
+                raise errors.BlobNotFoundError(message, **context) from exc
         for kind, numbers in (
             (errors.BlobExistsError, {errno.EEXIST}),
             (errors.BackendPermissionError, _REFUSED),
@@ -338,10 +348,15 @@ def _make_folders(top: Path, folder: Path) -> None:
         try:
             path.mkdir(mode=0o700)
         except FileExistsError:
-            if not path.is_dir():
+            # One that has gone again raises FileNotFoundError here, and the caller begins anew.
+            is_link = stat.S_ISLNK(path.lstat().st_mode)
+            is_above_root = top == Path(top.anchor)
+            if is_link and not is_above_root:
+                raise PermissionError(errno.EACCES, "a link in the way", str(path)) from None
+            if not stat.S_ISDIR(path.stat().st_mode):
                 raise NotADirectoryError(errno.ENOTDIR, "not a folder", str(path)) from None
-            if top == Path(path.anchor):
-                continue  # Above the root: not ours to make durable, and perhaps not to open.
+            if is_above_root:
+                continue  # Not ours to make durable, and perhaps not to open.
         sync_folder(parent)
 
 
