@@ -1,2 +1,394 @@
 //! The one door for the control plane: start, stop, cut, verify, load beside, commit, stats, config.
-//! Every call returns at once; completion arrives through `events`. R5 owns this file; the JSON shapes are `sidecar/_engine.pyi`.
+//! Every call returns at once and waits neither for a disk nor for the engine lock (I8); the end of a job arrives
+//! through `events`. The JSON shapes are `sidecar/_engine.pyi`. This file only hands work on: what a job does is in
+//! `job`, which port is bound in `border::listen`, which directive wins in `border::options`.
+
+pub mod listen;
+pub mod options;
+mod stats_json;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+
+use crate::aof::Gate;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::effects::Effects;
+use crate::error::{EngineError, Result};
+use crate::events::Events;
+use crate::grpc::{self, DataDoor};
+use crate::job::{self, Job, Jobs, Stages};
+use crate::keyspace::Keyspace;
+use crate::server::{self, RespDoor};
+use crate::snapshot::{self, SaveState};
+use crate::state::{Shared, State};
+use crate::stats::Stats;
+use crate::{cron, durable, failpoint};
+use options::StartOptions;
+
+/// How long a stop waits for cancelled jobs and for the running child.
+const STOP_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Where the engine stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Phase {
+    /// The data set is being loaded; commands are answered `-LOADING`.
+    Loading = 0,
+    /// It serves.
+    Ready = 1,
+    /// The data set cannot be loaded.
+    Failed = 2,
+    /// It has stopped.
+    Stopped = 3,
+}
+
+impl Phase {
+    /// The word on the border.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Loading => "loading",
+            Self::Ready => "ready",
+            Self::Failed => "failed",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+/// The doors, which are closed once.
+struct Doors {
+    resp: RespDoor,
+    data: Vec<DataDoor>,
+    cron: cron::Cron,
+}
+
+/// What the handle and its jobs share.
+struct Inner {
+    shared: Arc<Shared>,
+    stages: Stages,
+    doors: Mutex<Option<Doors>>,
+    phase: AtomicU8,
+    has_failed: AtomicBool,
+}
+
+/// One running engine. Dropped: stopped without a save.
+pub struct EngineHandle {
+    inner: Arc<Inner>,
+    jobs: Arc<Jobs>,
+    ports: (u16, u16),
+}
+
+impl EngineHandle {
+    /// Bind the ports, start the threads and begin to load `dump.rdb` in the background.
+    ///
+    /// # Errors
+    /// `CONFIG_...`, `ADDRESS_...`, `THREAD_FAILED`, I/O codes. Nothing is left running then.
+    pub fn start(options_json: &str) -> Result<Self> {
+        Self::start_with_clock(options_json, Clock::system())
+    }
+
+    /// As [`EngineHandle::start`], with a clock that a test drives.
+    ///
+    /// # Errors
+    /// As [`EngineHandle::start`].
+    pub fn start_with_clock(options_json: &str, clock: Clock) -> Result<Self> {
+        failpoint::arm_from_environment().map_err(bad_failpoints)?;
+        snapshot::install_panic_hook();
+        let options = StartOptions::from_json(options_json)?;
+        let config = options.config()?;
+        let addresses = listen::resolve(&config.bind, options.insecure)?;
+        let backlog = config.tcp_backlog;
+        let resp = listen::listen(listen::RESP, &addresses, config.port, backlog)?;
+        let data = listen::listen(listen::DATA, &addresses, options.data_port, backlog)?;
+        let ports = (listen::port_of(&resp), listen::port_of(&data));
+        prepare_directory(&config)?;
+        let shared = Arc::new(make_shared(config, clock));
+        let doors = open_doors(&shared, resp, data)?;
+        let inner = Arc::new(Inner {
+            shared: Arc::clone(&shared),
+            stages: Stages::default(),
+            doors: Mutex::new(Some(doors)),
+            phase: AtomicU8::new(Phase::Loading as u8),
+            has_failed: AtomicBool::new(false),
+        });
+        let jobs = Arc::new(Jobs::new(&shared));
+        let handle = Self { inner: Arc::clone(&inner), jobs, ports };
+        tell_start(&shared);
+        // On an error the handle's drop stops what was started.
+        std::thread::Builder::new()
+            .name("perdure-load".to_owned())
+            .spawn(move || inner.load())
+            .map_err(|error| job::thread_failed(&error))?;
+        Ok(handle)
+    }
+
+    /// What all threads share. For tests of the engine; the control plane uses the other calls.
+    pub fn shared(&self) -> &Arc<Shared> {
+        &self.inner.shared
+    }
+
+    /// The ports of the RESP door and of the data door.
+    pub fn ports(&self) -> (u16, u16) {
+        self.ports
+    }
+
+    /// A descriptor that is readable while there are events.
+    pub fn event_fd(&self) -> i32 {
+        self.inner.shared.events.fd()
+    }
+
+    /// All events since the last call, oldest first.
+    pub fn take_events(&self) -> Vec<String> {
+        self.inner.shared.events.take()
+    }
+
+    /// Figures that need no lock, as a JSON object.
+    pub fn stats(&self) -> String {
+        stats_json::render(&self.inner.shared, self.inner.phase().word()).to_string()
+    }
+
+    /// Fork a snapshot into the new file `path`. Gives the job.
+    pub fn cut(&self, path: String, purpose: String) -> u64 {
+        self.start_job(move |inner, job| {
+            job::cut::run(&inner.shared, job, &PathBuf::from(path), &purpose)
+        })
+    }
+
+    /// Read a file back and parse all of it. Gives the job.
+    pub fn verify(&self, path: String) -> u64 {
+        self.start_job(move |inner, job| job::cut::verify(&inner.shared, job, &PathBuf::from(path)))
+    }
+
+    /// Parse a file into a staged keyspace. Gives the job.
+    pub fn load_beside(&self, path: String) -> u64 {
+        self.start_job(move |inner, job| {
+            job::load::load_beside(&inner.shared, job, &inner.stages, &PathBuf::from(path))
+        })
+    }
+
+    /// Free a staged keyspace. Gives the job.
+    pub fn discard(&self, stage: u64) -> u64 {
+        self.start_job(move |inner, _| job::load::discard(&inner.shared, &inner.stages, stage))
+    }
+
+    /// Replace the live data by a stage, a safety cut first. Gives the job.
+    pub fn commit(&self, stage: u64, safety_path: String) -> u64 {
+        self.start_job(move |inner, job| {
+            let safety_path = PathBuf::from(safety_path);
+            job::commit::run(&inner.shared, job, &inner.stages, (stage, &safety_path))
+        })
+    }
+
+    /// Ask a job to end; best effort.
+    pub fn cancel(&self, job: u64) {
+        self.jobs.cancel(job);
+    }
+
+    /// Look up directives by glob pattern. Gives the job.
+    pub fn config_get(&self, pattern: String) -> u64 {
+        self.start_job(move |inner, _| {
+            let found = inner.shared.state.lock().config.get(pattern.as_bytes());
+            let parameters: serde_json::Map<String, Value> =
+                found.into_iter().map(|(name, value)| (name, value.into())).collect();
+            Ok(json!({"parameters": parameters}))
+        })
+    }
+
+    /// Set all of the directives or none. Gives the job.
+    pub fn config_set(&self, pairs: Vec<(String, String)>) -> u64 {
+        self.start_job(move |inner, _| {
+            let pairs: Vec<(String, Vec<u8>)> =
+                pairs.into_iter().map(|(name, value)| (name, value.into_bytes())).collect();
+            let mut state = inner.shared.state.lock();
+            state.config.set(&pairs, true).map_err(config_set_failed)?;
+            Ok(json!({}))
+        })
+    }
+
+    /// Stop as SHUTDOWN SAVE or NOSAVE does. Gives the job; the engine is gone when it is done.
+    pub fn stop(&self, is_saving: bool) -> u64 {
+        let inner = Arc::clone(&self.inner);
+        let jobs = Arc::clone(&self.jobs);
+        self.jobs.start_last(move |job| inner.stop(&jobs, job.id, is_saving))
+    }
+
+    fn start_job(&self, work: impl FnOnce(&Inner, &Job) -> Result<Value> + Send + 'static) -> u64 {
+        let inner = Arc::clone(&self.inner);
+        self.jobs.start(move |job| work(&inner, job))
+    }
+}
+
+impl Drop for EngineHandle {
+    fn drop(&mut self) {
+        // Threads end by themselves; a drop waits for nothing that takes a disk.
+        let shared = &self.inner.shared;
+        shared.is_stopping.store(true, Ordering::Release);
+        shared.wake_loops();
+        let doors = self.inner.doors.lock().take();
+        if let Some(doors) = doors {
+            doors.close();
+        }
+    }
+}
+
+impl Doors {
+    fn close(self) {
+        self.resp.stop();
+        drop(self.data);
+        self.cron.stop();
+    }
+}
+
+impl Inner {
+    fn phase(&self) -> Phase {
+        match self.phase.load(Ordering::Acquire) {
+            0 => Phase::Loading,
+            1 => Phase::Ready,
+            2 => Phase::Failed,
+            _ => Phase::Stopped,
+        }
+    }
+
+    fn enter(&self, phase: Phase, error: Option<&EngineError>) {
+        self.phase.store(phase as u8, Ordering::Release);
+        let mut document = json!({"event": "state", "state": phase.word()});
+        if let (Some(error), Value::Object(fields)) = (error, &mut document) {
+            fields.insert("error".to_owned(), error.to_json());
+        }
+        self.shared.events.push(&document);
+    }
+
+    fn load(&self) {
+        match job::load::load_at_boot(&self.shared) {
+            Ok(keys) => {
+                self.shared.events.log("info", "data_set_loaded", &json!({"keys": keys}));
+                self.enter(Phase::Ready, None);
+            }
+            Err(_) if self.shared.is_stopping.load(Ordering::Acquire) => {}
+            Err(error) => {
+                self.has_failed.store(true, Ordering::Release);
+                self.enter(Phase::Failed, Some(&job::load::boot_failed(error)));
+            }
+        }
+    }
+
+    fn stop(&self, jobs: &Jobs, own_id: u64, is_saving: bool) -> Result<Value> {
+        let shared = &self.shared;
+        if self.phase() == Phase::Stopped {
+            return Ok(json!({}));
+        }
+        // After SHUTDOWN the data is saved already, and nothing was executed since.
+        if !shared.is_stopping.load(Ordering::Acquire) {
+            let mut state = shared.state.lock();
+            job::shut_down_locked(&mut state, shared, Some(is_saving))?;
+        }
+        if !jobs.close(own_id, STOP_PATIENCE) {
+            shared.events.log("warning", "stop_left_jobs", &json!({}));
+        }
+        let doors = self.doors.lock().take();
+        if let Some(doors) = doors {
+            doors.close();
+        }
+        self.wait_for_child();
+        self.enter(Phase::Stopped, None);
+        Ok(json!({}))
+    }
+
+    fn wait_for_child(&self) {
+        let deadline = std::time::Instant::now() + STOP_PATIENCE;
+        let mut state = self.shared.state.lock();
+        while state.save.child.is_some() && std::time::Instant::now() < deadline {
+            let ended = Arc::clone(&state.save.child_ended);
+            ended.wait_for(&mut state, Duration::from_millis(50));
+        }
+    }
+}
+
+fn bad_failpoints(text: String) -> EngineError {
+    let hint = "Write name=kill, name=error:ERRNO or name=pause:FILE, separated by semicolons.";
+    EngineError::new("CONFIG_INVALID", format!("PERDURE_FAILPOINTS: {text}"), hint)
+}
+
+fn config_set_failed(text: String) -> EngineError {
+    let hint = "Look up the directive's name and values with config_get; nothing was set.";
+    EngineError::new("CONFIG_SET_FAILED", format!("CONFIG SET failed {text}"), hint)
+}
+
+/// The directory of `dump.rdb` is there, and what dead processes left in it is gone.
+fn prepare_directory(config: &Config) -> Result<()> {
+    std::fs::create_dir_all(&config.dir)
+        .map_err(|error| EngineError::from_io("create", &config.dir, &error))?;
+    durable::sweep_leftovers(&config.dir).map(drop)
+}
+
+fn make_shared(config: Config, clock: Clock) -> Shared {
+    let now_unix_s = clock.unix_ms().div_euclid(1000);
+    let stats = Stats::default();
+    stats.is_loading.store(true, Ordering::Release);
+    stats.last_save_unix_s.store(now_unix_s, Ordering::Relaxed);
+    let save =
+        SaveState { last_save_unix_s: now_unix_s, last_bgsave_seconds: -1, ..SaveState::default() };
+    Shared {
+        state: Mutex::new(State {
+            keyspace: Keyspace::new(config.databases),
+            effects: Effects::default(),
+            config,
+            save,
+            are_writes_paused: false,
+            is_active_expire_on: true,
+            clients: std::collections::HashMap::new(),
+        }),
+        gate: Arc::new(Gate::default()),
+        stats,
+        clock: Arc::new(clock),
+        events: Events::default(),
+        loops: Mutex::default(),
+        is_stopping: AtomicBool::new(false),
+        run_id: random_hex(),
+    }
+}
+
+/// 40 hex digits, new for each start (INFO's `run_id`).
+fn random_hex() -> String {
+    let mut bytes = [0u8; 20];
+    fill_random(&mut bytes);
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[allow(unsafe_code)] // a system call that fills a buffer
+fn fill_random(bytes: &mut [u8]) {
+    // SAFETY: bounded by the buffer's length; 20 bytes are given whole once the kernel's pool is ready.
+    unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
+}
+
+fn open_doors(
+    shared: &Arc<Shared>,
+    resp: Vec<std::net::TcpListener>,
+    data: Vec<std::net::TcpListener>,
+) -> Result<Doors> {
+    let io_threads = shared.state.lock().config.io_threads;
+    let data: Vec<DataDoor> =
+        data.into_iter().map(|listener| grpc::serve(shared, listener)).collect::<Result<_>>()?;
+    let resp = server::serve(shared, resp, io_threads)?;
+    match cron::start(shared) {
+        Ok(cron) => Ok(Doors { resp, data, cron }),
+        Err(error) => {
+            shared.is_stopping.store(true, Ordering::Release);
+            resp.stop();
+            Err(error)
+        }
+    }
+}
+
+fn tell_start(shared: &Shared) {
+    let warnings = shared.state.lock().config.warnings.clone();
+    for warning in warnings {
+        shared.events.log("warning", "directive_without_effect", &json!({"text": warning}));
+    }
+    shared.events.push(&json!({"event": "state", "state": Phase::Loading.word()}));
+}

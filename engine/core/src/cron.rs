@@ -1,1 +1,144 @@
-//! Ten times a second: the expiry cycle, save points, scheduled saves, mirrors of figures into `stats`. R5 owns this file.
+//! `hz` times a second: the expiry cycle, save points, scheduled saves, mirrors of figures into `stats`. Each turn holds
+//! the engine lock for a bounded time. What a save does is in `job`; when one is due is in `snapshot::save`.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::error::Result;
+use crate::job;
+use crate::snapshot::is_save_due;
+use crate::state::{Shared, State};
+
+/// How often the resident size is read.
+const RSS_SECONDS: u64 = 1;
+
+#[derive(Default)]
+struct Bell {
+    has_rung: Mutex<bool>,
+    rings: Condvar,
+}
+
+/// The running thread.
+pub struct Cron {
+    bell: Arc<Bell>,
+    thread: JoinHandle<()>,
+}
+
+/// Start the thread.
+///
+/// # Errors
+/// `THREAD_FAILED`.
+pub fn start(shared: &Arc<Shared>) -> Result<Cron> {
+    let bell = Arc::new(Bell::default());
+    let (shared, heard) = (Arc::clone(shared), Arc::clone(&bell));
+    let thread = std::thread::Builder::new()
+        .name("perdure-cron".to_owned())
+        .spawn(move || run(&shared, &heard))
+        .map_err(|error| job::thread_failed(&error))?;
+    Ok(Cron { bell, thread })
+}
+
+impl Cron {
+    /// End the thread and wait for it. Not with the engine lock held.
+    pub fn stop(self) {
+        *self.bell.has_rung.lock() = true;
+        self.bell.rings.notify_all();
+        let _ = self.thread.join(); // a panic there was told by the panic hook
+    }
+}
+
+fn run(shared: &Arc<Shared>, bell: &Bell) {
+    let mut rss_read_at: Option<Instant> = None;
+    loop {
+        if rss_read_at.is_none_or(|at| at.elapsed().as_secs() >= RSS_SECONDS) {
+            rss_read_at = Some(Instant::now());
+            let rss = resident_bytes();
+            shared.stats.counters.used_memory_rss_bytes.store(rss, Ordering::Relaxed);
+        }
+        let hz = turn(shared);
+        let mut has_rung = bell.has_rung.lock();
+        let pause = Duration::from_millis(1000 / u64::from(hz.clamp(1, 500)));
+        if !*has_rung {
+            bell.rings.wait_for(&mut has_rung, pause);
+        }
+        if *has_rung {
+            return;
+        }
+    }
+}
+
+/// One turn: public so that a test with a driven clock can turn by hand. Gives `hz`.
+pub fn turn(shared: &Arc<Shared>) -> u32 {
+    let mut state = shared.state.lock();
+    let is_serving = !is_set(&shared.stats.is_loading) && !is_set(&shared.is_stopping);
+    if is_serving {
+        if state.is_active_expire_on && !state.are_writes_paused {
+            // expiry cycle: see command::expire_cycle
+        }
+        save_if_due(&mut state, shared);
+    }
+    mirror_figures(&state, shared);
+    state.config.hz
+}
+
+fn is_set(flag: &AtomicBool) -> bool {
+    flag.load(Ordering::Acquire)
+}
+
+fn save_if_due(state: &mut State, shared: &Arc<Shared>) {
+    if state.save.child.is_some() || state.save.are_children_barred {
+        return;
+    }
+    let now_unix_s = shared.clock.unix_ms().div_euclid(1000);
+    let is_due = is_save_due(&state.config.save, &state.save, state.effects.dirty, now_unix_s);
+    if is_due || state.save.is_bgsave_scheduled {
+        // A failure is noted and told by `start_bgsave`; the next turn but some tries again.
+        let _ = job::start_bgsave(state, shared);
+    }
+}
+
+fn mirror_figures(state: &State, shared: &Shared) {
+    let stats = &shared.stats;
+    let used = state.keyspace.memory_bytes() as u64;
+    stats.counters.used_memory_bytes.store(used, Ordering::Relaxed);
+    stats.counters.used_memory_peak_bytes.fetch_max(used, Ordering::Relaxed);
+    stats.counters.dirty.store(state.effects.dirty, Ordering::Relaxed);
+    stats.last_save_unix_s.store(state.save.last_save_unix_s, Ordering::Relaxed);
+    stats.is_last_bgsave_failed.store(state.save.is_last_bgsave_failed, Ordering::Relaxed);
+    stats.is_bgsave_running.store(state.save.is_bgsave_running(), Ordering::Relaxed);
+    stats.are_writes_paused.store(state.are_writes_paused, Ordering::Relaxed);
+    mirror_unsaved_since(state, shared);
+    let mut databases = stats.databases.lock();
+    databases.clear();
+    databases.extend((0..state.keyspace.databases()).map(|index| {
+        let db = state.keyspace.db(index);
+        (db.len() as u64, db.expires_len() as u64)
+    }));
+}
+
+/// Since when there are changes that no save holds: noticed within one turn of the first.
+fn mirror_unsaved_since(state: &State, shared: &Shared) {
+    let since = &shared.stats.unsaved_since_unix_ms;
+    if state.effects.dirty == 0 {
+        since.store(0, Ordering::Relaxed);
+    } else if since.load(Ordering::Relaxed) == 0 {
+        since.store(shared.clock.unix_ms(), Ordering::Relaxed);
+    }
+}
+
+/// Resident bytes of the process, from `/proc/self/statm`; 0 if the kernel does not say.
+fn resident_bytes() -> u64 {
+    let text = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages = text.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0);
+    pages.saturating_mul(page_bytes())
+}
+
+#[allow(unsafe_code)] // a library call with a plain integer
+fn page_bytes() -> u64 {
+    // SAFETY: a plain integer.
+    u64::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096)
+}

@@ -67,6 +67,19 @@ impl EngineError {
     }
 }
 
+impl EngineError {
+    /// The form in which the control plane gets it.
+    pub fn to_json(&self) -> serde_json::Value {
+        let context: serde_json::Map<String, serde_json::Value> = (self.context.iter())
+            .map(|(name, value)| ((*name).to_owned(), value.clone().into()))
+            .collect();
+        serde_json::json!({
+            "code": self.code, "message": self.message, "hint": self.hint,
+            "is_retryable": self.is_retryable, "context": context,
+        })
+    }
+}
+
 impl fmt::Display for EngineError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.code, self.message)

@@ -1,0 +1,284 @@
+//! The switch of a restore: the staged keyspace takes the live one's place. Reads never stop; writes wait from the
+//! safety cut to the switch. What a crash leaves, line by line (`dump.rdb` is what the next boot loads):
+//!
+//! ```text
+//! write_base      stage written and read back beside dump.rdb      old dump.rdb, old data; a leftover that boot sweeps
+//! pause, cut      what is live is cut to the safety file           old dump.rdb and a whole safety file, or its leftover
+//! rename          THE COMMIT POINT, under the lock with the switch process killed: new dump.rdb; power cut: either
+//! fsync directory then the gate lets the new data's replies out    new dump.rdb
+//! ```
+//! Between the rename and the directory's fsync no reply leaves that shows new data (I10), so a power cut that brings
+//! the old file back undoes nothing that anybody saw. Any failure before the rename resumes writes on the old data (I6).
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::cut::{JobWatcher, check_ready, read_back, request};
+use super::drop_elsewhere;
+use super::load::switch;
+use super::report::{cut_json, summary_json};
+use super::save::{mirror, write_file};
+use super::stage::Stages;
+use super::table::{Job, cancelled};
+use crate::durable::{self, Prepared};
+use crate::error::{EngineError, Result};
+use crate::failpoint;
+use crate::keyspace::Keyspace;
+use crate::rdb::SaveOptions;
+use crate::snapshot::{CutPlan, CutReport, Purpose, RunningCut, lock_for_child};
+use crate::state::{Shared, State};
+
+/// Writes wait at most this long for the safety cut.
+pub const PAUSE_SECONDS_MAX: u64 = 600;
+/// A running child may take this long to end by itself before it is ended.
+const CHILD_GRACE_SECONDS: u64 = 10;
+
+/// Replace the live data by a stage. The result is the document `commit` of the border.
+///
+/// # Errors
+/// `STAGE_NOT_FOUND`, `STAGE_BUSY`, `COMMIT_PAUSE_TOO_LONG`, `CANCELLED`, `SNAPSHOT_CHILD_FAILED`, `RDB_...`, I/O codes:
+/// the old data serves, the stage is still there. `COMMIT_NOT_DURABLE`: the new data serves.
+pub fn run(
+    shared: &Arc<Shared>,
+    job: &Job,
+    stages: &Stages,
+    (stage, safety_path): (u64, &Path),
+) -> Result<Value> {
+    check_ready(shared)?;
+    let keyspace = stages.take(stage)?;
+    let mut commit =
+        Commit { shared, job, keyspace: Some(keyspace), barred: false, paused_at: None };
+    let outcome = commit.run(safety_path);
+    match commit.keyspace.take() {
+        Some(keyspace) => stages.put_back(stage, keyspace),
+        None => stages.free(),
+    }
+    outcome
+}
+
+/// A commit under way. Dropped: the bar and the pause are lifted, wherever it stopped.
+struct Commit<'a> {
+    shared: &'a Arc<Shared>,
+    job: &'a Job,
+    /// The stage, until it is switched in.
+    keyspace: Option<Keyspace>,
+    barred: bool,
+    paused_at: Option<Instant>,
+}
+
+/// The safety cut, read back.
+struct Safety {
+    report: CutReport,
+    pause: Duration,
+    verified: Value,
+}
+
+impl Commit<'_> {
+    fn run(&mut self, safety_path: &Path) -> Result<Value> {
+        let target = self.shared.state.lock().config.rdb_path();
+        let base = self.write_base(&target)?;
+        pass("commit.base_written", &target)?;
+        let safety = self.take_safety_cut(safety_path)?;
+        let switched = self.switch(base, &target)?;
+        self.make_durable(&target, switched.position)?;
+        Ok(json!({
+            "safety": with_verified(cut_json(&safety.report, safety.pause), safety.verified),
+            "pause_seconds": switched.pause.as_secs_f64(),
+            "keys": switched.keys,
+            "previous_keys": switched.previous_keys,
+        }))
+    }
+
+    /// Step 1: the new base, written beside `dump.rdb` from the loaded keyspace and read back.
+    fn write_base(&self, target: &Path) -> Result<Prepared> {
+        let keyspace = self.keyspace.as_ref().ok_or_else(cancelled)?;
+        let state = self.shared.state.lock();
+        let options = SaveOptions {
+            is_compressed: state.config.rdbcompression,
+            is_checksummed: state.config.rdbchecksum,
+            ctime_unix_s: self.shared.clock.unix_ms().div_euclid(1000),
+            used_memory_bytes: keyspace.memory_bytes() as u64,
+        };
+        drop(state);
+        let total = keyspace.len() as u64;
+        let mut progress = |keys: u64| {
+            self.shared.events.progress(self.job.id, "write", keys, total);
+            !self.job.is_cancelled()
+        };
+        let written = write_file(keyspace, &options, target, &mut progress);
+        self.job.check()?;
+        let base = written?;
+        read_back(self.shared, self.job, &base.temporary)?;
+        Ok(base)
+    }
+
+    /// Step 2: no child but ours, writes wait, what is live goes to the safety file, which is read back.
+    fn take_safety_cut(&mut self, path: &Path) -> Result<Safety> {
+        self.bar_children()?;
+        let wanted = request(&self.shared.state.lock(), Purpose::Safety, path, false);
+        let plan = CutPlan::prepare(wanted)?;
+        let mut state = self.shared.state.lock();
+        let locked = Instant::now();
+        state.are_writes_paused = true;
+        mirror(&state, self.shared);
+        self.paused_at = Some(locked);
+        let started = plan.start(&mut state, self.shared);
+        drop(state);
+        let pause = locked.elapsed();
+        let running = started?;
+        // Whatever happens from here on, `finish` reaps the child.
+        let report = self.finish_safety_cut(running, locked)?;
+        let verified = summary_json(&read_back(self.shared, self.job, path)?);
+        pass("commit.safety_cut", path)?;
+        Ok(Safety { report, pause, verified })
+    }
+
+    fn finish_safety_cut(&self, running: RunningCut, locked: Instant) -> Result<CutReport> {
+        let held = pass("commit.writes_paused", Path::new("the safety cut"));
+        let mut watcher = JobWatcher {
+            shared: self.shared,
+            job: self.job,
+            phase: "safety",
+            keys_total: running.keys,
+            deadline: Some((locked + Duration::from_secs(PAUSE_SECONDS_MAX), pause_too_long)),
+        };
+        let finished = running.finish(self.shared, &mut watcher, |_, _| {});
+        held.and(finished)
+    }
+
+    /// Let no child start and wait for the running one: it gets a moment to end by itself, then it is ended.
+    fn bar_children(&mut self) -> Result<()> {
+        let check = || self.job.check().and_then(|()| check_ready(self.shared));
+        let grace = Duration::from_secs(CHILD_GRACE_SECONDS);
+        let mut state = match lock_for_child(self.shared, grace, &check) {
+            Err(error) if error.code == "CHILD_BUSY" => self.shared.state.lock(),
+            other => other?,
+        };
+        if state.save.are_children_barred {
+            return Err(crate::snapshot::child_busy(&state.save));
+        }
+        state.save.are_children_barred = true;
+        self.barred = true;
+        if let Some(child) = &state.save.child {
+            child.end();
+        }
+        while state.save.child.is_some() {
+            let ended = Arc::clone(&state.save.child_ended);
+            ended.wait_for(&mut state, Duration::from_millis(50));
+        }
+        Ok(())
+    }
+
+    /// Step 3: the rename and the switch are one step under the lock; the gate keeps replies from here on.
+    fn switch(&mut self, base: Prepared, target: &Path) -> Result<Switched> {
+        let shared = self.shared;
+        let mut state = shared.state.lock();
+        self.check_before_rename(target)?;
+        let Some(keyspace) = self.keyspace.take() else { return Err(cancelled()) };
+        let position = shared.gate.appended() + 1;
+        shared.gate.advance(position);
+        if let Err(error) = base.rename() {
+            shared.gate.release(position); // nothing changed: nothing to hold back
+            self.keyspace = Some(keyspace);
+            return Err(error);
+        }
+        let (keys, previous_keys) = (keyspace.len() as u64, state.keyspace.len() as u64);
+        let old = switch(&mut state, keyspace);
+        state.effects.dirty = 0;
+        state.save.last_save_unix_s = shared.clock.unix_ms().div_euclid(1000);
+        state.save.is_last_bgsave_failed = false;
+        shared.stats.unsaved_since_unix_ms.store(0, Ordering::Relaxed);
+        let pause = self.paused_at.map_or(Duration::ZERO, |paused_at| paused_at.elapsed());
+        self.lift(&mut state);
+        drop(state);
+        drop_elsewhere(shared, old);
+        shared.wake_loops();
+        Ok(Switched { position, keys, previous_keys, pause })
+    }
+
+    fn check_before_rename(&self, target: &Path) -> Result<()> {
+        self.job.check()?;
+        check_ready(self.shared)?;
+        if self.paused_at.is_some_and(|at| at.elapsed().as_secs() >= PAUSE_SECONDS_MAX) {
+            return Err(pause_too_long());
+        }
+        pass("commit.before_rename", target)
+    }
+
+    /// Step 4: the directory, then the replies.
+    fn make_durable(&self, target: &Path, position: u64) -> Result<()> {
+        let synced = pass("commit.after_rename", target)
+            .and_then(|()| pass("commit.before_fsync_directory", target))
+            .and_then(|()| durable::fsync_directory(target));
+        // Also when it failed: the new data serves, and the error says that a power cut may bring the old file back.
+        self.shared.gate.release(position);
+        self.shared.wake_loops();
+        synced.map_err(|error| not_durable(&error, target.to_path_buf()))
+    }
+
+    fn lift(&mut self, state: &mut State) {
+        if self.barred {
+            state.save.are_children_barred = false;
+            state.save.child_ended.notify_all();
+            self.barred = false;
+        }
+        if self.paused_at.take().is_some() {
+            // SHUTDOWN also stops writes, for good.
+            state.are_writes_paused = self.shared.is_stopping.load(Ordering::Acquire);
+        }
+        mirror(state, self.shared);
+    }
+}
+
+impl Drop for Commit<'_> {
+    fn drop(&mut self) {
+        if self.barred || self.paused_at.is_some() {
+            let shared = self.shared;
+            self.lift(&mut shared.state.lock());
+            shared.wake_loops();
+        }
+    }
+}
+
+struct Switched {
+    position: u64,
+    keys: u64,
+    previous_keys: u64,
+    pause: Duration,
+}
+
+fn with_verified(mut cut: Value, verified: Value) -> Value {
+    if let Value::Object(fields) = &mut cut {
+        fields.insert("verified".to_owned(), verified);
+    }
+    cut
+}
+
+fn pass(name: &str, path: &Path) -> Result<()> {
+    failpoint::hit(name).map_err(|error| EngineError::from_io("commit", path, &error))
+}
+
+fn pause_too_long() -> EngineError {
+    EngineError::new(
+        "COMMIT_PAUSE_TOO_LONG",
+        format!("writes had waited {PAUSE_SECONDS_MAX} seconds for the safety cut"),
+        "The old data serves. Check how fast the disk is, then restore again.",
+    )
+    .retryable()
+}
+
+fn not_durable(error: &EngineError, path: PathBuf) -> EngineError {
+    EngineError::new(
+        "COMMIT_NOT_DURABLE",
+        format!(
+            "the restored data serves, but its file's name is not on the disk yet: {}",
+            error.message
+        ),
+        "Run SAVE; until it succeeds a power cut can bring the previous data back.",
+    )
+    .with("path", path.display().to_string())
+}

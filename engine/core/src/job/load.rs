@@ -1,0 +1,132 @@
+//! Loading: at boot, DEBUG RELOAD, and beside the live data for a restore. A load never touches the live keyspace; it
+//! is switched in whole, under the lock, or not at all (I6, I9).
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use serde_json::{Value, json};
+
+use super::cut::check_ready;
+use super::drop_elsewhere;
+use super::report::summary_json;
+use super::save::{mirror, save_now};
+use super::stage::Stages;
+use super::table::{Job, cancelled};
+use crate::command::Cx;
+use crate::error::{EngineError, Result};
+use crate::keyspace::Keyspace;
+use crate::rdb::{self, LoadOptions};
+use crate::state::{Shared, State};
+
+/// DEBUG RELOAD [NOSAVE]: save (unless told not to), load the file into a new keyspace, switch. Under the lock.
+///
+/// # Errors
+/// As saving and loading; the old data stays. `CHILD_BUSY` while a restore is being committed.
+pub fn reload(cx: &mut Cx<'_>, is_saving: bool) -> Result<()> {
+    if cx.state.save.are_children_barred {
+        return Err(crate::snapshot::child_busy(&cx.state.save));
+    }
+    if is_saving {
+        save_now(cx.state, cx.shared)?;
+    }
+    let options = LoadOptions {
+        databases: cx.state.config.databases,
+        expire_before_ms: Some(cx.now_ms),
+        progress: &mut |_, _| true,
+    };
+    let (keyspace, _) = rdb::load(&cx.state.config.rdb_path(), options)?;
+    drop_elsewhere(cx.shared, switch(cx.state, keyspace));
+    cx.state.effects.dirty = 0;
+    mirror(cx.state, cx.shared);
+    Ok(())
+}
+
+/// Put `keyspace` in place of the live one and dirty everybody who watches a key. Gives the old one.
+pub fn switch(state: &mut State, keyspace: Keyspace) -> Keyspace {
+    state.effects.touch_where(|_, _| true);
+    std::mem::replace(&mut state.keyspace, keyspace)
+}
+
+/// Load the data set at boot. A missing file is an empty data set (whether that may be is decided before the start).
+/// Gives the number of keys.
+///
+/// # Errors
+/// `RDB_...`, I/O codes; the file is as it was.
+pub fn load_at_boot(shared: &Arc<Shared>) -> Result<u64> {
+    let state = shared.state.lock();
+    let (path, databases) = (state.config.rdb_path(), state.config.databases);
+    drop(state);
+    let counters = &shared.stats.counters;
+    let mut progress = |done: u64, total: u64| {
+        counters.loading_loaded_bytes.store(done, Ordering::Relaxed);
+        counters.loading_total_bytes.store(total, Ordering::Relaxed);
+        !shared.is_stopping.load(Ordering::Acquire)
+    };
+    let expire_before_ms = Some(shared.clock.unix_ms());
+    let options = LoadOptions { databases, expire_before_ms, progress: &mut progress };
+    let loaded = match rdb::load(&path, options) {
+        Ok((keyspace, _)) => Some(keyspace),
+        Err(error) if error.code == "FILE_MISSING" => None,
+        Err(error) => return Err(error),
+    };
+    let mut state = shared.state.lock();
+    if let Some(keyspace) = loaded {
+        drop_elsewhere(shared, switch(&mut state, keyspace));
+    }
+    let keys = state.keyspace.len() as u64;
+    shared.stats.is_loading.store(false, Ordering::Release);
+    mirror(&state, shared);
+    Ok(keys)
+}
+
+/// Parse `path` into a staged keyspace. The result is VERIFY with the stage.
+///
+/// # Errors
+/// `STAGE_BUSY`, `ENGINE_NOT_READY`, `RDB_...`, `CANCELLED`, I/O codes. No stage is left then.
+pub fn load_beside(shared: &Arc<Shared>, job: &Job, stages: &Stages, path: &Path) -> Result<Value> {
+    check_ready(shared)?;
+    stages.reserve()?;
+    let loaded = load_for(shared, job, path);
+    let (keyspace, summary) = loaded.inspect_err(|_| stages.free())?;
+    let memory_bytes = keyspace.memory_bytes() as u64;
+    let mut result = summary_json(&summary);
+    if let Value::Object(fields) = &mut result {
+        fields.insert("memory_bytes".to_owned(), memory_bytes.into());
+        fields.insert("expired_skipped".to_owned(), summary.expired_skipped.into());
+        fields.insert("stage".to_owned(), stages.hold(keyspace).into());
+    }
+    Ok(result)
+}
+
+fn load_for(shared: &Shared, job: &Job, path: &Path) -> Result<(Keyspace, rdb::Summary)> {
+    let databases = shared.state.lock().config.databases;
+    let mut progress = |done: u64, total: u64| {
+        shared.events.progress(job.id, "load", done, total);
+        !job.is_cancelled()
+    };
+    let expire_before_ms = Some(shared.clock.unix_ms());
+    let loaded =
+        rdb::load(path, LoadOptions { databases, expire_before_ms, progress: &mut progress });
+    if job.is_cancelled() { Err(cancelled()) } else { loaded }
+}
+
+/// Free a staged keyspace, on the thread that only frees.
+///
+/// # Errors
+/// `STAGE_NOT_FOUND`, `STAGE_BUSY`.
+pub fn discard(shared: &Arc<Shared>, stages: &Stages, stage: u64) -> Result<Value> {
+    let keyspace = stages.take(stage)?;
+    drop_elsewhere(shared, keyspace);
+    stages.free();
+    Ok(json!({}))
+}
+
+/// The hint of a data set that cannot be loaded at boot, added to what `rdb` says.
+pub fn boot_failed(error: EngineError) -> EngineError {
+    let hint = format!(
+        "{} The file was left as it is: restore a snapshot, or move the file away to start without it.",
+        error.hint
+    );
+    EngineError { hint, ..error }
+}

@@ -1,0 +1,56 @@
+//! Results of jobs as JSON, in the shapes that `sidecar/_engine.pyi` documents. One place, so that stub and engine can
+//! be compared.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use crate::rdb::Summary;
+use crate::snapshot::CutReport;
+
+/// The version that the engine writes.
+const RDB_VERSION_WRITTEN: u32 = 10;
+
+/// CUT.
+pub fn cut_json(report: &CutReport, pause: Duration) -> Value {
+    json!({
+        "path": report.path.to_string_lossy(),
+        "size_bytes": report.size_bytes,
+        "keys": report.keys,
+        "fork_seconds": report.fork_duration.as_secs_f64(),
+        "pause_seconds": pause.as_secs_f64(),
+        "cow_bytes": report.cow_bytes,
+        "write_seconds": report.write_duration.as_secs_f64(),
+        "cut_unix_ms": report.cut_unix_ms,
+        "rdb_version": RDB_VERSION_WRITTEN,
+    })
+}
+
+/// VERIFY.
+pub fn summary_json(summary: &Summary) -> Value {
+    let aux = |name: &str| {
+        summary.aux.iter().find(|(other, _)| other == name).map_or("", |(_, text)| text.as_str())
+    };
+    let number = |name: &str| aux(name).parse::<u64>().unwrap_or(0);
+    let all: Map<String, Value> =
+        summary.aux.iter().map(|(name, text)| (name.clone(), text.clone().into())).collect();
+    let mut databases = Map::new();
+    for db in &summary.databases {
+        let types: Map<String, Value> =
+            db.types.iter().map(|(name, keys)| ((*name).to_owned(), (*keys).into())).collect();
+        let counts = json!({"keys": db.keys, "expires": db.expires, "types": types});
+        databases.insert(db.index.to_string(), counts);
+    }
+    json!({
+        "size_bytes": summary.size_bytes,
+        "sha256": summary.sha256,
+        "rdb_version": summary.rdb_version,
+        "redis_version": aux("redis-ver"),
+        "created_unix_s": number("ctime"),
+        "used_memory_bytes": number("used-mem"),
+        "aux": all,
+        "keys": summary.databases.iter().map(|db| db.keys).sum::<u64>(),
+        "expires": summary.databases.iter().map(|db| db.expires).sum::<u64>(),
+        "databases": databases,
+    })
+}
