@@ -241,8 +241,11 @@ def test_put_that_has_begun_does_not_begin_again(backend: LocalBackend, root: Pa
         def close(self) -> None:
             """Stay readable, so that a second reading would find an empty stream."""
 
+    removed: list[str] = []
+
     def remove_folder(step: str) -> None:
-        if step == "durable.synced":
+        if step == "durable.synced" and not removed:
+            removed.append(step)
             shutil.rmtree(root / "a")
 
     durable.set_step_hook(remove_folder)
