@@ -1,8 +1,10 @@
-//! The reply gate: a reply leaves its connection once the position at its execution has been released (I10).
-//! Positions only grow. Without a log and without a commit in progress, appended equals released and nobody waits.
+//! The reply gate: a reply leaves its connection once the position at its execution has been
+//! released (I10). Positions only grow. Without a log and without a commit in progress, appended
+//! equals released and nobody waits.
 //!
-//! When the log has failed, replies of writes stay (outcome unknown until a new base is written, or the connection
-//! closes) while replies of reads leave: the one exception of I10, which INFO and a metric report.
+//! When the log has failed, replies of writes stay (outcome unknown until a new base is written, or
+//! the connection closes) while replies of reads leave: the one exception of I10, which INFO and a
+//! metric report.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -1,5 +1,5 @@
-//! A log in memory that tests hold, release, fail and recover: it proves the reply gate (I10) without a disk.
-//! Not a product feature: nothing outside tests attaches it.
+//! A log in memory that tests hold, release, fail and recover: it proves the reply gate (I10)
+//! without a disk. Not a product feature: nothing outside tests attaches it.
 
 use std::sync::Arc;
 use std::time::Duration;

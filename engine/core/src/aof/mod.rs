@@ -1,6 +1,6 @@
-//! The log and the reply gate. The gate is in place from the first command; the file-backed log comes with the AOF.
-//! Today: [`Log`] (the contract), [`Gate`] (who may answer), `held` (a log that tests delay and fail).
-//! Guards I5 and I10.
+//! The log and the reply gate. The gate is in place from the first command; the file-backed log
+//! comes with the AOF. Today: [`Log`] (the contract), [`Gate`] (who may answer), `held` (a log that
+//! tests delay and fail). Guards I5 and I10.
 
 pub mod gate;
 pub mod held;

@@ -1,5 +1,6 @@
 //! The data door: tonic on a thread of its own, standard gRPC health answered from atomics.
-//! A tokio worker never waits on the engine lock. The key-value API joins here later; no reflection yet.
+//! A tokio worker never waits on the engine lock. The key-value API joins here later; no reflection
+//! yet.
 
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -14,7 +15,8 @@ use tonic_health::server::HealthReporter;
 use crate::error::{EngineError, Result};
 use crate::state::Shared;
 
-/// The service name by which health of the data plane is asked for; the empty name (the whole server) answers the same.
+/// The service name by which health of the data plane is asked for; the empty name (the whole
+/// server) answers the same.
 pub const DATA_SERVICE: &str = "perdure.data";
 
 /// How often the atomics are looked at.
@@ -28,7 +30,8 @@ pub struct DataDoor {
     thread: Option<JoinHandle<()>>,
 }
 
-/// Serve standard health on a bound listener: SERVING once the data set is loaded, NOT_SERVING before and while stopping.
+/// Serve standard health on a bound listener: SERVING once the data set is loaded, NOT_SERVING
+/// before and while stopping.
 ///
 /// # Errors
 /// `THREAD_FAILED` when no thread can be started.
@@ -97,7 +100,8 @@ async fn report(reporter: &HealthReporter, is_serving: bool) {
     }
 }
 
-/// Tell health what the atomics say, until the stop; then wait for the connections to end, but not forever.
+/// Tell health what the atomics say, until the stop; then wait for the connections to end, but not
+/// forever.
 async fn follow(shared: &Shared, reporter: &HealthReporter, mut stopped: watch::Receiver<bool>) {
     let mut last = is_serving(shared);
     loop {
@@ -116,7 +120,8 @@ async fn follow(shared: &Shared, reporter: &HealthReporter, mut stopped: watch::
 }
 
 impl DataDoor {
-    /// Stop accepting, tell health watchers, let running calls end for a moment, and end the thread.
+    /// Stop accepting, tell health watchers, let running calls end for a moment, and end the
+    /// thread.
     pub fn stop(self) {}
 }
 

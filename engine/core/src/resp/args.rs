@@ -12,7 +12,8 @@ pub struct Args<'a> {
 }
 
 impl<'a> Args<'a> {
-    /// View `ranges` (start, length) of `buffer` as arguments; the ranges must lie inside the buffer.
+    /// View `ranges` (start, length) of `buffer` as arguments; the ranges must lie inside the
+    /// buffer.
     pub fn new(buffer: &'a [u8], ranges: &'a [Range]) -> Self {
         Self { buffer, ranges }
     }

@@ -1,6 +1,6 @@
 //! Words of a line by Redis's quoting rules: inline requests, and lines of a redis.conf.
-//! Words are separated by blanks; `"..."` knows `\n \r \t \b \a \xHH \\ \"`, `'...'` knows `\'` only;
-//! after a closing quote a blank or the end must follow.
+//! Words are separated by blanks; `"..."` knows `\n \r \t \b \a \xHH \\ \"`, `'...'` knows `\'`
+//! only; after a closing quote a blank or the end must follow.
 
 use super::args::Range;
 
@@ -90,7 +90,8 @@ fn take_quoted(
     }
 }
 
-/// The value and length of an escape inside double quotes; `text` begins with the backslash and is longer than it.
+/// The value and length of an escape inside double quotes; `text` begins with the backslash and is
+/// longer than it.
 fn unescape(text: &[u8]) -> (u8, usize) {
     let digit = |index: usize| {
         text.get(index).and_then(|byte| char::from(*byte).to_digit(16)).map(|digit| digit as u8)

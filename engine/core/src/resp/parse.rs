@@ -1,13 +1,14 @@
-//! From the query buffer to commands, without copying: arguments are ranges of the bytes that were read.
-//! Multibulk and inline requests; every length is checked against `limits` (I7). A command that is not whole yet keeps
-//! its place, so that no byte of it is looked at twice, however it is split.
+//! From the query buffer to commands, without copying: arguments are ranges of the bytes that were
+//! read. Multibulk and inline requests; every length is checked against `limits` (I7). A command
+//! that is not whole yet keeps its place, so that no byte of it is looked at twice, however it is
+//! split.
 //!
 //! ```text
-//! *2\r\n $3\r\n GET\r\n $1\r\n k\r\n        multibulk: count, then that many length-prefixed arguments
-//! GET k\r\n                               inline: words of a line (`inline`)
+//! *2\r\n $3\r\n GET\r\n $1\r\n k\r\n   multibulk: count, then so many length-prefixed arguments
+//! GET k\r\n                          inline: words of a line (`inline`)
 //! ```
-//! Two looseness of Redis's are kept, since clients may rely on them: the `\n` of a header and the `\r\n` after an
-//! argument are skipped unseen.
+//! Redis is lax in two places and so are we, since clients may rely on it: the `\n` of a header and
+//! the `\r\n` after an argument are skipped unseen.
 
 use super::args::{Args, Range};
 use super::inline;
@@ -133,7 +134,8 @@ pub struct Bounds {
     pub bulk_bytes_max: usize,
 }
 
-/// An incremental parser of one connection's input: it remembers how far the command under way has come.
+/// An incremental parser of one connection's input: it remembers how far the command under way has
+/// come.
 #[derive(Debug, Default)]
 pub struct Parser {
     /// Offset, from the command's start, of the first byte not looked at.
@@ -155,8 +157,9 @@ enum Step {
 }
 
 impl Parser {
-    /// Append whole commands of `input` to `batch`. Gives how many bytes they take and why it stopped.
-    /// The next call must be given the input from there on (and what has arrived since).
+    /// Append whole commands of `input` to `batch`. Gives how many bytes they take and why it
+    /// stopped. The next call must be given the input from there on (and what has arrived
+    /// since).
     pub fn parse(&mut self, input: &[u8], batch: &mut Batch, bounds: Bounds) -> (usize, Stop) {
         let mut start = 0;
         while start < input.len() {
@@ -192,7 +195,8 @@ impl Parser {
         (start, Stop::NeedsMore)
     }
 
-    /// Bytes that the command under way takes at least, from its start: how large the buffer must become.
+    /// Bytes that the command under way takes at least, from its start: how large the buffer must
+    /// become.
     pub fn needed_bytes(&self) -> usize {
         self.bulk.map_or(0, |length| self.at + length + 2)
     }
@@ -324,7 +328,8 @@ enum Header {
     More,
 }
 
-/// Read the number of the header line whose mark stands at `at`: canonical decimal, as Redis reads lengths.
+/// Read the number of the header line whose mark stands at `at`: canonical decimal, as Redis reads
+/// lengths.
 fn read_header(input: &[u8], at: usize) -> Header {
     let digits = at + 1;
     let mut next = digits;

@@ -1,5 +1,6 @@
-//! The parser's promises: how input is split never matters, hostile lengths are refused with Redis's words, random bytes
-//! never panic. Random tests print their seed and take one from `PERDURE_TEST_SEED`.
+//! The parser's promises: how input is split never matters, hostile lengths are refused with
+//! Redis's words, random bytes never panic. Random tests print their seed and take one from
+//! `PERDURE_TEST_SEED`.
 
 use super::*;
 use crate::limits::BULK_BYTES_MAX;
@@ -8,7 +9,8 @@ const BOUNDS: Bounds = Bounds { commands_max: usize::MAX, bulk_bytes_max: BULK_B
 
 type Commands = Vec<Vec<Vec<u8>>>;
 
-/// Feed `pieces` one after the other, as a connection does; gives all commands and the error, if one came.
+/// Feed `pieces` one after the other, as a connection does; gives all commands and the error, if
+/// one came.
 fn feed(pieces: &[&[u8]], commands_max: usize) -> (Commands, Option<ProtocolError>) {
     let (mut parser, mut buffer, mut commands) = (Parser::default(), Vec::new(), Vec::new());
     let bounds = Bounds { commands_max, ..BOUNDS };

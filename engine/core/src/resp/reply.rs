@@ -1,4 +1,4 @@
-//! Replies as RESP2 or RESP3 bytes, appended to the connection's output. R3 owns this file; commands only use it.
+//! Replies as RESP2 or RESP3 bytes, appended to the connection's output. Commands only use it.
 
 use crate::session::Protocol;
 
@@ -53,7 +53,8 @@ impl Reply {
     pub fn simple(&mut self, text: &str) {
         self.line(b'+', text.as_bytes());
     }
-    /// An error: the text with its code (`ERR ...`, `WRONGTYPE ...`), without the dash; line ends become spaces.
+    /// An error: the text with its code (`ERR ...`, `WRONGTYPE ...`), without the dash; line ends
+    /// become spaces.
     pub fn error(&mut self, text: &str) {
         self.errors += 1;
         self.out.push(b'-');
@@ -96,7 +97,8 @@ impl Reply {
     pub fn array(&mut self, count: usize) {
         self.header(b'*', i64::try_from(count).unwrap_or(i64::MAX));
     }
-    /// The head of a map of `pairs` key-value pairs that follow (an array of twice as many in RESP2).
+    /// The head of a map of `pairs` key-value pairs that follow (an array of twice as many in
+    /// RESP2).
     pub fn map(&mut self, pairs: usize) {
         match self.protocol {
             Protocol::Resp2 => self.array(pairs * 2),
@@ -110,7 +112,8 @@ impl Reply {
             Protocol::Resp3 => self.header(b'~', i64::try_from(count).unwrap_or(i64::MAX)),
         }
     }
-    /// A text in its own format: a verbatim string in RESP3 (INFO, CLIENT LIST), a bulk string in RESP2.
+    /// A text in its own format: a verbatim string in RESP3 (INFO, CLIENT LIST), a bulk string in
+    /// RESP2.
     pub fn verbatim(&mut self, text: &str) {
         match self.protocol {
             Protocol::Resp2 => self.bulk(text.as_bytes()),
@@ -122,8 +125,8 @@ impl Reply {
             }
         }
     }
-    /// A floating-point number: `,1.5` in RESP3, a bulk string in RESP2. `inf`, `-inf` and `nan` as Redis writes them;
-    /// else the shortest text that reads back as the same number.
+    /// A floating-point number: `,1.5` in RESP3, a bulk string in RESP2. `inf`, `-inf` and `nan` as
+    /// Redis writes them; else the shortest text that reads back as the same number.
     pub fn double(&mut self, value: f64) {
         let text = match value {
             value if value.is_nan() => "nan".to_owned(),
@@ -187,7 +190,8 @@ impl Reply {
 /// Longest decimal text of an `i64`: a sign and nineteen digits.
 pub const DECIMAL_BYTES_MAX: usize = 20;
 
-/// Write `value` in decimal to the end of `digits`, without allocating; gives the part that was written.
+/// Write `value` in decimal to the end of `digits`, without allocating; gives the part that was
+/// written.
 pub fn format_decimal(value: i64, digits: &mut [u8; DECIMAL_BYTES_MAX]) -> &[u8] {
     let mut rest = value.unsigned_abs();
     let mut at = DECIMAL_BYTES_MAX;

@@ -1,5 +1,6 @@
-//! Executing what one connection sent: parse the whole buffer, prefetch, run the batch under one bounded hold of the
-//! engine lock. Output is stamped with the log position read under the same hold, so it cannot leave early (I10).
+//! Executing what one connection sent: parse the whole buffer, prefetch, run the batch under one
+//! bounded hold of the engine lock. Output is stamped with the log position read under the same
+//! hold, so it cannot leave early (I10).
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -15,7 +16,8 @@ use crate::resp::{Batch, Reply};
 use crate::session::{Protocol, ReplyMode};
 use crate::state::Shared;
 
-/// A batch that has produced this much output ends, so that one hold of the lock and one buffer stay bounded.
+/// A batch that has produced this much output ends, so that one hold of the lock and one buffer
+/// stay bounded.
 const OUTPUT_BYTES_MAX: usize = 1024 * 1024;
 /// Keys looked at ahead: enough to hide memory latency, few enough to stay in the nearest cache.
 const PREFETCH_WINDOW: usize = 16;
@@ -57,7 +59,8 @@ pub struct Runner {
     pub settings: Settings,
 }
 
-/// Why a batch ended before its last command; the number is the first command that was not executed.
+/// Why a batch ended before its last command; the number is the first command that was not
+/// executed.
 enum Cut {
     /// The bound on output was reached.
     Output(usize),
@@ -113,6 +116,7 @@ impl Runner {
                     let is_answering = connection.session.reply_mode == ReplyMode::On;
                     if let Some(text) = error.text().filter(|_| is_answering) {
                         self.reply.error(&text);
+                        self.shared.stats.counters.error_replies_total.fetch_add(1, Relaxed);
                     }
                     connection.session.is_closing = true;
                 }
@@ -169,10 +173,7 @@ impl Runner {
     }
 
     fn hand_over_output(&mut self, connection: &mut Connection, stamp: Stamp) {
-        let errors = std::mem::take(&mut self.reply.errors);
-        if errors > 0 {
-            self.shared.stats.counters.error_replies_total.fetch_add(errors, Relaxed);
-        }
+        self.reply.errors = 0; // `command` counts its own
         if !self.reply.is_empty() {
             let bytes = self.reply.replace(self.spares.take());
             connection.output.push(bytes, stamp, &mut self.spares);

@@ -1,5 +1,6 @@
-//! One client's connection: its socket, what it sent, what it gets, and why it does not read at the moment.
-//! Only the owning loop touches it. Idle connections hold no input buffer: they borrow the loop's for one read.
+//! One client's connection: its socket, what it sent, what it gets, and why it does not read at the
+//! moment. Only the owning loop touches it. Idle connections hold no input buffer: they borrow the
+//! loop's for one read.
 
 use std::net::TcpStream;
 use std::os::fd::{AsRawFd, RawFd};
@@ -11,9 +12,11 @@ use crate::session::Session;
 
 /// Size of the loop's read buffer, and of one read unless an argument is longer.
 pub const READ_BYTES: usize = 64 * 1024;
-/// Input left over up to this size moves to a buffer of its own, so that the loop gets its buffer back.
+/// Input left over up to this size moves to a buffer of its own, so that the loop gets its buffer
+/// back.
 const LEFTOVER_BYTES_MAX: usize = 8 * 1024;
-/// Believed at once when a client announces an argument; beyond it, memory doubles as bytes really arrive.
+/// Believed at once when a client announces an argument; beyond it, memory doubles as bytes really
+/// arrive.
 const TRUSTED_BYTES: usize = 1024 * 1024;
 
 /// A connected client.
@@ -84,7 +87,8 @@ impl Connection {
         self.session.is_closing || (self.is_eof && !self.has_more && !self.is_paused)
     }
 
-    /// What epoll should watch now. `has_more` does not count: it changes too often, events are skipped instead.
+    /// What epoll should watch now. `has_more` does not count: it changes too often, events are
+    /// skipped instead.
     pub fn wanted_interest(&self) -> Interest {
         let is_waiting = self.is_eof || self.is_paused || self.is_shut || self.session.is_closing;
         Interest { read: !is_waiting, write: self.is_full }

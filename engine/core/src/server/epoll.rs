@@ -1,5 +1,6 @@
-//! The system calls of the loops, each behind a small safe function: epoll, eventfd, accept, receive, send, options.
-//! Every descriptor made here is closed on exec and non-blocking. What to do with them is `event_loop`'s business.
+//! The system calls of the loops, each behind a small safe function: epoll, eventfd, accept,
+//! receive, send, options. Every descriptor made here is closed on exec and non-blocking. What to
+//! do with them is `event_loop`'s business.
 #![allow(unsafe_code)] // the one module of this room that talks to the kernel directly
 
 use std::io;
@@ -165,7 +166,8 @@ impl EventFd {
 pub fn accept(listener: RawFd) -> io::Result<TcpStream> {
     let flags = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
     loop {
-        // SAFETY: null address pointers are allowed (the address is not wanted); the descriptor is new and owned.
+        // SAFETY: null address pointers are allowed (the address is not wanted); the descriptor is
+        // new and owned.
         let fd =
             unsafe { libc::accept4(listener, std::ptr::null_mut(), std::ptr::null_mut(), flags) };
         match check(fd) {
@@ -177,7 +179,8 @@ pub fn accept(listener: RawFd) -> io::Result<TcpStream> {
     }
 }
 
-/// Receive once into the spare room of `buffer`, which must have some; gives the count, 0 at the end of the stream.
+/// Receive once into the spare room of `buffer`, which must have some; gives the count, 0 at the
+/// end of the stream.
 ///
 /// # Errors
 /// `WouldBlock` when nothing is there; else the connection is broken.
@@ -188,7 +191,8 @@ pub fn receive(socket: RawFd, buffer: &mut Vec<u8>) -> io::Result<usize> {
         let result = unsafe { libc::recv(socket, spare.as_mut_ptr().cast(), spare.len(), 0) };
         match check_size(result) {
             Ok(count) => {
-                // SAFETY: the kernel has just initialised `count` bytes after the old length, within the capacity.
+                // SAFETY: the kernel has just initialised `count` bytes after the old length,
+                // within the capacity.
                 unsafe { buffer.set_len(buffer.len() + count) };
                 return Ok(count);
             }
@@ -210,7 +214,8 @@ pub fn send(socket: RawFd, parts: &[io::IoSlice<'_>]) -> io::Result<usize> {
         } else {
             // SAFETY: an all-zero msghdr is a valid empty one.
             let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
-            // IoSlice has the layout of iovec on Unix (documented), and sendmsg does not write through it.
+            // IoSlice has the layout of iovec on Unix (documented), and sendmsg does not write
+            // through it.
             message.msg_iov = parts.as_ptr().cast_mut().cast();
             message.msg_iovlen = parts.len();
             // SAFETY: the message names `parts` only, which outlive the call.
@@ -232,7 +237,8 @@ pub fn set_backlog(listener: RawFd, backlog: i32) -> io::Result<()> {
     check(unsafe { libc::listen(listener, backlog) }).map(|_| ())
 }
 
-/// Probe an idle peer after `seconds`, then three times at a third of it, as Redis does; 0 turns probing off.
+/// Probe an idle peer after `seconds`, then three times at a third of it, as Redis does; 0 turns
+/// probing off.
 ///
 /// # Errors
 /// The operating system's.

@@ -1,8 +1,10 @@
 //! One network loop: wait, read, execute, then flush everything that this turn produced.
-//! A loop owns its connections; others reach it through its inbox. Accepting is in `listen`, executing in `batch`.
+//! A loop owns its connections; others reach it through its inbox. Accepting is in `listen`,
+//! executing in `batch`.
 //!
-//! A turn: events -> input is read and executed, one bounded batch a connection -> connections with more input get
-//! another batch -> flush. So a long pipeline never keeps the others waiting for more than one batch.
+//! A turn: events -> input is read and executed, one bounded batch a connection -> connections with
+//! more input get another batch -> flush. So a long pipeline never keeps the others waiting for
+//! more than one batch.
 
 use std::io;
 use std::sync::Arc;
@@ -268,7 +270,8 @@ impl EventLoop {
 
     pub(super) fn close(&mut self, token: u64) {
         let Some(mut connection) = self.slots.remove(token) else { return };
-        // A fork's child may still hold a duplicate for a moment, which would keep the registration alive.
+        // A fork's child may still hold a duplicate for a moment, which would keep the registration
+        // alive.
         self.epoll.remove(connection.fd());
         let counters = &self.door.shared.stats.counters;
         counters.clients.fetch_sub(1, Relaxed);

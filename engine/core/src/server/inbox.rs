@@ -1,5 +1,6 @@
-//! How other threads reach a loop: a bounded set of reasons, new sockets, and one eventfd. Only the owner touches its
-//! connections. Nothing here takes the engine lock, so that commands may wake loops while they hold it.
+//! How other threads reach a loop: a bounded set of reasons, new sockets, and one eventfd. Only the
+//! owner touches its connections. Nothing here takes the engine lock, so that commands may wake
+//! loops while they hold it.
 
 use std::io;
 use std::net::TcpStream;
@@ -47,7 +48,8 @@ impl Inbox {
         self.signal();
     }
 
-    /// The owner begins to look: a signal from here on makes the descriptor readable again. Call before looking.
+    /// The owner begins to look: a signal from here on makes the descriptor readable again. Call
+    /// before looking.
     pub fn begin(&self) {
         self.eventfd.drain();
         self.is_signalled.swap(false, Ordering::SeqCst);

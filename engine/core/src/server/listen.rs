@@ -1,5 +1,6 @@
 //! Accepting connections: loop 0 accepts for all loops and hands sockets over in turn.
-//! Over `maxclients` a client is told so and closed. Out of descriptors, a listener rests for a tick instead of spinning.
+//! Over `maxclients` a client is told so and closed. Out of descriptors, a listener rests for a
+//! tick instead of spinning.
 
 use std::io;
 use std::net::{TcpListener, TcpStream};

@@ -1,7 +1,8 @@
-//! The RESP door: epoll loops that parse the whole buffer, execute the batch under one hold of the lock and write once,
-//! through the reply gate. Files: `epoll` (system calls) · `listen` (accept) · `event_loop` (a turn) · `connection`
-//! (input) · `batch` (execute) · `output` (gate, send) · `inbox` (other threads) · `slots` (tokens).
-//! What commands mean is not here. Guards I7 (bounds of input and output) and I10.
+//! The RESP door: epoll loops that parse the whole buffer, execute the batch under one hold of the
+//! lock and write once, through the reply gate. Files: `epoll` (system calls) · `listen` (accept) ·
+//! `event_loop` (a turn) · `connection` (input) · `batch` (execute) · `output` (gate, send) ·
+//! `inbox` (other threads) · `slots` (tokens). What commands mean is not here. Guards I7 (bounds of
+//! input and output) and I10.
 
 mod batch;
 mod connection;
@@ -94,7 +95,8 @@ fn start(event_loop: EventLoop, index: usize) -> Result<JoinHandle<()>> {
     let body = move || {
         let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| event_loop.run()));
         if !matches!(result, Ok(Ok(()))) {
-            // A bug. The state may be half changed and a door that nobody serves looks alive: end the process.
+            // A bug. The state may be half changed and a door that nobody serves looks alive: end
+            // the process.
             std::process::abort();
         }
     };
@@ -105,8 +107,9 @@ fn start(event_loop: EventLoop, index: usize) -> Result<JoinHandle<()>> {
 }
 
 impl RespDoor {
-    /// Close the listeners and the connections (what is in their buffers and may leave is sent first, as far as the
-    /// sockets take it at once) and end the threads. Must not be called with the engine lock held.
+    /// Close the listeners and the connections (what is in their buffers and may leave is sent
+    /// first, as far as the sockets take it at once) and end the threads. Must not be called
+    /// with the engine lock held.
     pub fn stop(self) {}
 
     fn stop_threads(&mut self) {

@@ -1,5 +1,6 @@
-//! What a connection has to send, in order, each part stamped with the log position at its execution.
-//! A part leaves once the reply gate lets it pass, and never before one that stands ahead of it (I10).
+//! What a connection has to send, in order, each part stamped with the log position at its
+//! execution. A part leaves once the reply gate lets it pass, and never before one that stands
+//! ahead of it (I10).
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -8,7 +9,8 @@ use std::os::fd::RawFd;
 use super::epoll::{PARTS_MAX, send};
 use crate::aof::Gate;
 
-/// Parts with the same stamp grow together up to this size, so that slow readers do not collect tiny ones.
+/// Parts with the same stamp grow together up to this size, so that slow readers do not collect
+/// tiny ones.
 const MERGE_BYTES_MAX: usize = 16 * 1024;
 /// Sent to one connection in a turn: a fast reader of a big reply leaves room for others.
 const TURN_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -129,7 +131,8 @@ impl Output {
         }
     }
 
-    /// How many of the first parts may leave. Order holds: the first that may not holds back all that follow.
+    /// How many of the first parts may leave. Order holds: the first that may not holds back all
+    /// that follow.
     fn count_passing(&self, gate: &Gate) -> usize {
         let passes = |part: &&Part| gate.lets_pass(part.stamp.position, part.stamp.is_write);
         self.parts.iter().take(PARTS_MAX).take_while(passes).count()

@@ -1,5 +1,5 @@
-//! The connections of one loop by token. A token names a slot and its generation, so that an event for a connection
-//! that has gone is never taken for its successor's.
+//! The connections of one loop by token. A token names a slot and its generation, so that an event
+//! for a connection that has gone is never taken for its successor's.
 
 use super::connection::Connection;
 
