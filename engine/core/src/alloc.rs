@@ -1,9 +1,11 @@
-//! The allocator seam: every entry, long value and slot array of the keyspace comes through here (mimalloc underneath).
-//! A [`Ledger`] counts what one database holds, in usable bytes, so that its memory figure is exact and costs no atomics.
-//! Not here: what the bytes mean (`value::entry`), and the small vectors of a directory (std; counted by their owner).
-//! Out of memory ends the process (`std::alloc::handle_alloc_error`, which aborts): a command half done under the engine lock
-//! could not be undone, and the kernel's overcommit rarely lets an allocation fail at all. Limits are checked before.
-#![allow(unsafe_code)] // calls into mimalloc and raw slot arrays; everything above this seam gets safe types
+//! The allocator seam: every entry, long value and slot array of the keyspace comes through here
+//! (mimalloc underneath). A [`Ledger`] counts what one database holds, in usable bytes, so that its
+//! memory figure is exact and costs no atomics.
+//! Not here: what the bytes mean (`value::entry`), and the small vectors of a directory (std;
+//! counted by their owner).
+//! Out of memory ends the process (`std::alloc::handle_alloc_error` aborts): a command half done
+//! under the engine lock could not be undone, and with overcommit an allocation hardly ever fails.
+#![allow(unsafe_code)] // calls into mimalloc, raw slot arrays; what is above gets safe types
 
 use std::alloc::{Layout, handle_alloc_error};
 use std::ffi::c_void;
@@ -12,7 +14,8 @@ use std::sync::Once;
 
 use libmimalloc_sys as mi;
 
-/// Bits of an address that a slot has room for (`keyspace::stripe`). Linux gives user space 47 (x86-64) or 48 (arm64).
+/// Bits of an address that a slot has room for (`keyspace::stripe`). Linux gives user space 47
+/// (x86-64) or 48 (arm64).
 const ADDRESS_BITS: u32 = 48;
 
 #[cfg(test)]
@@ -37,16 +40,18 @@ fn note_live(_change: isize) {}
 
 /// Set the allocator up, once, before the first allocation that matters.
 ///
-/// mimalloc (3.3) advises its arenas for transparent huge pages by itself; with `allow_thp` = 2 it also gives memory back
-/// in whole huge pages only, so that purging does not split them (a fork costs twenty times more on small pages).
-/// The numbers are its enumeration's, which the binding does not name yet; hence the check of the enumeration's end.
+/// mimalloc (3.3) advises its arenas for transparent huge pages by itself; with `allow_thp` = 2 it
+/// also gives memory back in whole huge pages only, so that purging does not split them (a fork
+/// costs twenty times more on small pages). The numbers are its enumeration's, which the binding
+/// does not name yet; hence the check of the enumeration's end.
 pub fn tune() {
     const ALLOW_THP: mi::mi_option_t = 43;
     const KNOWN_OPTION_LAST: mi::mi_option_t = 47;
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         if mi::_mi_option_last == KNOWN_OPTION_LAST {
-            // SAFETY: sets an integer in mimalloc's option table; the index was checked against the table's end.
+            // SAFETY: sets an integer in mimalloc's option table; the index was checked against the
+            // table's end.
             unsafe { mi::mi_option_set(ALLOW_THP, 2) };
         }
     });
@@ -70,7 +75,8 @@ impl Ledger {
         self.bytes += bytes;
     }
 
-    /// Allocate at least `size_bytes` (8-aligned, not initialised). Aborts the process when there is no memory.
+    /// Allocate at least `size_bytes` (8-aligned, not initialised). Aborts the process when there
+    /// is no memory.
     pub fn allocate(&mut self, size_bytes: usize) -> NonNull<u8> {
         // SAFETY: mi_malloc takes any size; null is handled by `admit`.
         let block = admit(unsafe { mi::mi_malloc(size_bytes) }, size_bytes);
@@ -89,7 +95,8 @@ impl Ledger {
     /// Resize a block, keeping what fits.
     ///
     /// # Safety
-    /// `block` came from this module, is not freed, and is counted in this ledger. It must not be used afterwards.
+    /// `block` came from this module, is not freed, and is counted in this ledger. It must not be
+    /// used afterwards.
     pub unsafe fn reallocate(&mut self, block: NonNull<u8>, size_bytes: usize) -> NonNull<u8> {
         self.note_freed(block);
         // SAFETY: the caller's promise.
@@ -102,7 +109,8 @@ impl Ledger {
     /// Free a block.
     ///
     /// # Safety
-    /// `block` came from this module, is not freed yet, and is counted in this ledger. It must not be used afterwards.
+    /// `block` came from this module, is not freed yet, and is counted in this ledger. It must not
+    /// be used afterwards.
     pub unsafe fn free(&mut self, block: NonNull<u8>) {
         self.note_freed(block);
         // SAFETY: the caller's promise.
@@ -151,7 +159,8 @@ pub fn class_bytes(size_bytes: usize) -> usize {
     unsafe { mi::mi_good_size(size_bytes) }
 }
 
-/// Ask the processor to load the cache line at `address`. Any address will do: a prefetch never faults.
+/// Ask the processor to load the cache line at `address`. Any address will do: a prefetch never
+/// faults.
 #[inline]
 pub fn prefetch<T>(address: *const T) {
     #[cfg(target_arch = "x86_64")]
@@ -164,7 +173,8 @@ pub fn prefetch<T>(address: *const T) {
     let _ = address;
 }
 
-/// A zeroed array of words from the seam. Has no `Drop`: its owner frees it with the ledger that counted it.
+/// A zeroed array of words from the seam. Has no `Drop`: its owner frees it with the ledger that
+/// counted it.
 #[derive(Debug)]
 pub struct Words {
     start: NonNull<u64>,

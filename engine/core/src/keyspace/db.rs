@@ -1,12 +1,15 @@
 //! One database: finding, changing and deleting keys, and the counts that go with them.
 //! Not here: walking (`scan`), the expiry cycle (`expire`), what a value is (`value`).
-//! Invariants: the ledger counts exactly what the stripes own; `len` and `expires` are the sums over the stripes.
+//! Invariants: the ledger counts exactly what the stripes own; `len` and `expires` are the sums
+//! over the stripes.
 
 use super::directory::Directory;
 use super::hash::{KeyHash, KeyHasher};
 use super::stripe::{Stripe, tag_of};
 use crate::alloc::{self, Ledger};
-use crate::value::entry::{Entry, EntryRef, access_of};
+use crate::value::entry::Entry;
+use crate::value::entry_ref::EntryRef;
+use crate::value::layout::access_of;
 use crate::value::{NewValue, string};
 
 /// What happens to a key's expiry when its value is replaced.
@@ -90,13 +93,14 @@ impl Db {
         self.ledger.bytes() + self.directory.memory_bytes()
     }
 
-    /// Make room for `keys` keys in all, so that a load does not split stripes. Slots are allocated as keys come, and the
-    /// directory is bounded, so a hint that lies costs at most 12 MB.
+    /// Make room for `keys` keys in all, so that a load does not split stripes. Slots are allocated
+    /// as keys come, and the directory is bounded, so a hint that lies costs at most 12 MB.
     pub fn reserve(&mut self, keys: usize) {
         self.directory.reserve(keys, &self.hasher, &mut self.ledger);
     }
 
-    /// Tell the time that sets stamp entries with (OBJECT IDLETIME). Coarse: once a batch is enough.
+    /// Tell the time that sets stamp entries with (OBJECT IDLETIME). Coarse: once a batch is
+    /// enough.
     pub fn tick(&mut self, now_ms: i64) {
         self.access_seconds = access_of(now_ms);
     }
@@ -130,8 +134,8 @@ impl Db {
         stripe.entry_at(stripe.find(tag_of(hash, stripe.local_depth()), key)?)
     }
 
-    /// Find a key and note the access for OBJECT IDLETIME, in one lookup. While a child runs use [`Db::get`]: a note
-    /// writes to the entry's page, which is then copied.
+    /// Find a key and note the access for OBJECT IDLETIME, in one lookup. While a child runs use
+    /// [`Db::get`]: a note writes to the entry's page, which is then copied.
     #[inline]
     pub fn get_and_note(&mut self, key: &[u8], now_ms: i64) -> Option<EntryRef<'_>> {
         let (hash, index) = self.find(key)?;
@@ -191,8 +195,8 @@ impl Db {
         len
     }
 
-    /// Overwrite a string from `offset` (made if absent), zero-filled up to it; gives the new length in bytes.
-    /// No bytes change nothing.
+    /// Overwrite a string from `offset` (made if absent), zero-filled up to it; gives the new
+    /// length in bytes. No bytes change nothing.
     pub fn set_range(&mut self, key: &[u8], offset: usize, bytes: &[u8]) -> usize {
         if bytes.is_empty() {
             return self.get(key).map_or(0, |entry| entry.value().text().len());
@@ -226,8 +230,8 @@ impl Db {
         true
     }
 
-    /// Give an entry another name, its value and expiry unchanged; what had that name is deleted. False: no such key.
-    /// A long value is not copied.
+    /// Give an entry another name, its value and expiry unchanged; what had that name is deleted.
+    /// False: no such key. A long value is not copied.
     pub fn rename(&mut self, from: &[u8], to: &[u8]) -> bool {
         let Some((hash, index)) = self.find(from) else { return false };
         if from != to {
@@ -238,7 +242,8 @@ impl Db {
         true
     }
 
-    /// Move a key to another database, as it is. False, and nothing done, when it is not here or already there.
+    /// Move a key to another database, as it is. False, and nothing done, when it is not here or
+    /// already there.
     pub(super) fn move_key(&mut self, key: &[u8], to: &mut Self) -> bool {
         if to.get(key).is_some() {
             return false;
@@ -250,21 +255,23 @@ impl Db {
         true
     }
 
-    /// Copy a key (value, expiry) to a name in another database, replacing what is there. False: no such key.
+    /// Copy a key (value, expiry) to a name in another database, replacing what is there. False: no
+    /// such key.
     pub(super) fn copy_key_to(&self, from: &[u8], other: &mut Self, to: &[u8]) -> bool {
         let Some(entry) = self.get(from) else { return false };
-        let copy = entry.copy_as(to, &mut other.ledger);
+        let copy = Entry::copy_of(entry, to, &mut other.ledger);
         other.replace(to, copy);
         true
     }
 
-    /// Copy a key (value, expiry) to another name here, replacing what is there. False: no such key.
+    /// Copy a key (value, expiry) to another name here, replacing what is there. False: no such
+    /// key.
     pub(super) fn copy_key(&mut self, from: &[u8], to: &[u8]) -> bool {
         let Some((hash, index)) = self.find(from) else { return false };
         let stripe = self.directory.stripe(hash);
         let Some(entry) = stripe.entry_at(index) else { return false };
         if from != to {
-            let copy = entry.copy_as(to, &mut self.ledger);
+            let copy = Entry::copy_of(entry, to, &mut self.ledger);
             self.replace(to, copy);
         }
         true

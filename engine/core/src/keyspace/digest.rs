@@ -1,18 +1,20 @@
 //! Redis's `DEBUG DIGEST` of the same data: the oracle that says whether two servers hold the same.
-//! Independent of the order of keys (exclusive or over keys). Lengths, encodings, access times play no part.
+//! Independent of the order of keys (exclusive or over keys). Lengths, encodings, access times play
+//! no part.
 //!
 //! ```text
-//!  mix(d, data):  d ^= sha1(data); d = sha1(d)
-//!  for each database that has keys:  final = mix(final, its number, 32 bits big-endian)
-//!    for each key:  d = 0; mix(d, key); mix(d, type number, 32 bits big-endian); mix(d, text of the string)
-//!                   if it expires (whenever): d ^= sha1("!!expire!!")
-//!                   final ^= d
+//!  xor(d, data):  d ^= sha1(data)          mix(d, data):  xor(d, data); d = sha1(d)
+//!  for each database that has keys:        mix(final, its number, 32 bits big-endian)
+//!    for each key:  d = 0; mix(d, key); mix(d, type number, 32 bits big-endian)
+//!                   mix(d, text of the string)
+//!                   if it expires, whenever:  xor(d, "!!expire!!")
+//!                   xor(final, d)
 //! ```
 
 use sha1::{Digest, Sha1};
 
 use super::Keyspace;
-use crate::value::entry::EntryRef;
+use crate::value::entry_ref::EntryRef;
 
 /// A digest as Redis prints it, in 40 hexadecimal digits, is these bytes.
 pub type DatasetDigest = [u8; 20];
@@ -46,10 +48,43 @@ impl Keyspace {
         for (number, db) in self.dbs.iter().enumerate().filter(|(_, db)| !db.is_empty()) {
             mix_digest(&mut digest, &(number as u32).to_be_bytes());
             for entry in db.iter() {
-                let of_entry = entry_digest(entry);
-                digest.iter_mut().zip(of_entry).for_each(|(byte, other)| *byte ^= other);
+                xor_digest(&mut digest, &entry_digest(entry));
             }
         }
         digest
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Expiry, Keyspace};
+    use crate::value::NewValue;
+
+    fn hex(keyspace: &Keyspace) -> String {
+        keyspace.digest().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    fn set(keyspace: &mut Keyspace, db: usize, key: &[u8], value: &[u8]) {
+        keyspace.db_mut(db).set(key, NewValue::Bytes(value), Expiry::Never);
+    }
+
+    /// The digests were read from redis-server 7.0.15 after the same commands.
+    #[test]
+    fn digest_is_what_redis_answers_for_the_same_data() {
+        let mut keyspace = Keyspace::new(16);
+        assert_eq!(hex(&keyspace), "0000000000000000000000000000000000000000");
+        set(&mut keyspace, 0, b"a", b"hello");
+        assert_eq!(hex(&keyspace), "7bba0c6c0ba7cf343554878a513cce31a28c4abb");
+        set(&mut keyspace, 0, b"a", b"12345");
+        assert_eq!(hex(&keyspace), "4fc990aaa2dea1f86cceff91093436e70465dc5d");
+        set(&mut keyspace, 0, b"b", b"\x00\xff\r\n");
+        set(&mut keyspace, 0, b"", b"");
+        assert_eq!(hex(&keyspace), "1e920b85fd60a9abf0f700900394d95c64dc33e3");
+        assert!(keyspace.db_mut(0).set_expire(b"a", Some(4_102_444_800_000)));
+        assert_eq!(hex(&keyspace), "4e20f00f70484a82faad5b182885915499fd7f2a");
+        set(&mut keyspace, 3, b"a", &[b'x'; 2000]);
+        set(&mut keyspace, 15, b"n", b"-7");
+        keyspace.db_mut(15).append(b"n", b"1");
+        assert_eq!(hex(&keyspace), "f077332f7a188f411c109331bf45cdb179dbebf9");
     }
 }

@@ -1,6 +1,7 @@
 //! The extendible directory: the top bits of a hash name a stripe.
-//! Growth never stops the world: a stripe that is full splits alone (a thousand keys), and only when it was as deep as the
-//! directory does the map double (4 bytes a stripe, copied in order). It shrinks when the database becomes empty, no sooner.
+//! Growth never stops the world: a stripe that is full splits alone (a thousand keys), and only
+//! when it was as deep as the directory does the map double (4 bytes a stripe, copied in order). It
+//! shrinks when the database becomes empty, no sooner.
 //!
 //! ```text
 //!  depth 2      map        stripes
@@ -9,8 +10,9 @@
 //!  hash 10...   [2] ─────► local depth 2: 10
 //!  hash 11...   [3] ─────► local depth 2: 11
 //! ```
-//! Invariant: a stripe of local depth `l` is named by the `2^(depth-l)` neighbours of the map that share its prefix.
-//! Limit: `stripes` is one vector, so adding the stripe that doubles it copies 40 bytes a stripe (10 ms at 200 M keys).
+//! Invariant: a stripe of local depth `l` is named by the `2^(depth-l)` neighbours of the map that
+//! share its prefix. Limit: `stripes` is one vector, so adding the stripe that doubles it copies 40
+//! bytes a stripe (10 ms at 200 M keys).
 
 use super::hash::{KeyHash, KeyHasher};
 use super::stripe::{LOCAL_DEPTH_MAX, SPLIT_ENTRIES, Stripe};
@@ -18,7 +20,8 @@ use crate::alloc::Ledger;
 
 /// Deepest directory that a hint from outside (a file's key count) can ask for: 200 M keys, 12 MB.
 const RESERVE_DEPTH_MAX: u32 = 18;
-/// Mean entries of a reserved stripe, at most: far enough below the split that chance does not split it.
+/// Mean entries of a reserved stripe, at most: far enough below the split that chance does not
+/// split it.
 const RESERVE_ENTRIES: usize = 900;
 
 /// Map and stripes.
@@ -137,7 +140,8 @@ impl Directory {
         self.map[first.midpoint(end)..end].fill(upper_index);
     }
 
-    /// Make room for `keys` keys in all: deep enough that stripes do not split, and new stripes with slots enough.
+    /// Make room for `keys` keys in all: deep enough that stripes do not split, and new stripes
+    /// with slots enough.
     pub fn reserve(&mut self, keys: usize, hasher: &KeyHasher, ledger: &mut Ledger) {
         let mut depth = 0;
         while depth < RESERVE_DEPTH_MAX && keys >> depth > RESERVE_ENTRIES {

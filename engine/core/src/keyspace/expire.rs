@@ -1,8 +1,9 @@
 //! The active expiry cycle: finding keys that have ended, in bounded steps.
-//! Not here: lazy expiry (callers look at `EntryRef::is_expired`), deleting and logging (the caller's, through `effects`).
-//! Every stripe knows an instant before which nothing in it ends, and the database one for all: when nothing is due a step
-//! costs nothing, and else it opens only stripes that hold something due, and in them only entries that have an expiry.
-//! Rejected: a second table of expiries (memory, as in Redis); sampling at random (leaves a quarter behind).
+//! Not here: lazy expiry (callers look at `EntryRef::is_expired`), deleting and logging (the
+//! caller's, through `effects`). Every stripe knows an instant before which nothing in it ends, and
+//! the database one for all: when nothing is due a step costs nothing, and else it opens only
+//! stripes that hold something due, and in them only entries that have an expiry. Rejected: a
+//! second table of expiries (memory, as in Redis); sampling at random (leaves a quarter behind).
 
 use super::db::Db;
 use super::hash::KeyHash;
@@ -11,8 +12,9 @@ use super::hash::KeyHash;
 const ENTRIES_PER_STEP_MAX: usize = 16 * 1024;
 
 impl Db {
-    /// One step of the expiry cycle: report up to `max` expired keys. The caller deletes and logs them; one that it does
-    /// not delete is reported again. Resumes where it stopped; a full answer means that there may be more.
+    /// One step of the expiry cycle: report up to `max` expired keys. The caller deletes and logs
+    /// them; one that it does not delete is reported again. Resumes where it stopped; a full answer
+    /// means that there may be more.
     pub fn take_due(&mut self, now_ms: i64, max: usize) -> Vec<Vec<u8>> {
         let mut due = Vec::new();
         if max == 0 || now_ms <= self.next_due_ms {

@@ -1,6 +1,7 @@
-//! The hash of keys: keyed, 64 bits, the same key in every database of the process (entries move between databases).
-//! The key is drawn anew at each start, so that nobody can choose keys that collide (flooding).
-//! Not stored anywhere: SCAN cursors are bounds in this hash space and mean nothing after a restart, as in Redis.
+//! The hash of keys: keyed, 64 bits, the same key in every database of the process (entries move
+//! between databases). The key is drawn anew at each start, so that nobody can choose keys that
+//! collide (flooding). Not stored anywhere: SCAN cursors are bounds in this hash space and mean
+//! nothing after a restart, as in Redis.
 
 use std::hash::{BuildHasher, Hasher};
 use std::sync::OnceLock;

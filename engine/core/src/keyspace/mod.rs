@@ -1,9 +1,10 @@
-//! The data: databases of striped tables (design.md section 4). This page is the contract that commands, `rdb` and the fork
-//! child build on; `db` has the operations on keys, `scan` the walks, `expire` the cycle, `digest` the oracle of tests.
-//! From the top: a `Keyspace` has databases, a `Db` has a `directory` of `stripe`s, a stripe has slots in the order of the
-//! hash, a slot names an entry (`value::entry`). Lazy expiry is NOT here: callers pass the time and decide.
-//! Invariant: the keyspace owns no lock and no thread. Shared borrows only read (the fork child, I1); it may move between
-//! threads, so that it can be loaded on one and dropped on another.
+//! The data: databases of striped tables (design.md section 4). This page is the contract that
+//! commands, `rdb` and the fork child build on; `db` has the operations on keys, `scan` the walks,
+//! `expire` the cycle, `digest` the oracle of tests. From the top: a `Keyspace` has databases, a
+//! `Db` has a `directory` of `stripe`s, a stripe has slots in the order of the hash, a slot names
+//! an entry (`value::entry`). Lazy expiry is NOT here: callers pass the time and decide. Invariant:
+//! the keyspace owns no lock and no thread. Shared borrows only read (the fork child, I1); it may
+//! move between threads, so that it can be loaded on one and dropped on another.
 
 mod db;
 mod digest;
@@ -18,12 +19,14 @@ mod model_tests;
 #[cfg(test)]
 mod scan_tests;
 
+use std::cmp::Ordering;
+
 pub use db::{Db, Expiry};
 pub use digest::DatasetDigest;
 pub use hash::KeyHash;
 pub use scan::Iter;
 
-pub use crate::value::entry::EntryRef;
+pub use crate::value::entry_ref::EntryRef;
 
 /// All databases.
 #[derive(Debug)]
@@ -54,7 +57,8 @@ impl Keyspace {
         &mut self.dbs[index]
     }
 
-    /// Tell the time that writes stamp entries with (OBJECT IDLETIME): call it once a batch. Nothing happens within a second.
+    /// Tell the time that writes stamp entries with (OBJECT IDLETIME): call it once a batch.
+    /// Nothing happens within a second.
     pub fn tick(&mut self, now_ms: i64) {
         if self.tick_second != now_ms / 1000 {
             self.tick_second = now_ms / 1000;
@@ -67,21 +71,28 @@ impl Keyspace {
         self.dbs.swap(a, b);
     }
 
-    /// Move a key to another database as it is (MOVE). False, and nothing done, when it is not in `from`, or already in
-    /// `to`, or both are one.
+    /// Move a key to another database as it is (MOVE). False, and nothing done, when it is not in
+    /// `from`, or already in `to`, or both are one.
     pub fn move_key(&mut self, key: &[u8], from: usize, to: usize) -> bool {
-        match self.dbs.get_disjoint_mut([from, to]) {
-            Ok([from, to]) => from.move_key(key, to),
-            Err(_) => false,
+        self.pair(from, to).is_some_and(|(from, to)| from.move_key(key, to))
+    }
+
+    /// Copy a key with its value and expiry (COPY), replacing what is there; each end is a database
+    /// and a key. False: there is no such key.
+    pub fn copy_key(&mut self, from: (usize, &[u8]), to: (usize, &[u8])) -> bool {
+        match self.pair(from.0, to.0) {
+            Some((source, target)) => source.copy_key_to(from.1, target, to.1),
+            None => self.dbs[from.0].copy_key(from.1, to.1),
         }
     }
 
-    /// Copy a key with its value and expiry (COPY), replacing what is there; each end is a database and a key. False: there
-    /// is no such key.
-    pub fn copy_key(&mut self, from: (usize, &[u8]), to: (usize, &[u8])) -> bool {
-        match self.dbs.get_disjoint_mut([from.0, to.0]) {
-            Ok([source, target]) => source.copy_key_to(from.1, target, to.1),
-            Err(_) => self.dbs[from.0].copy_key(from.1, to.1),
+    /// Two different databases at once.
+    fn pair(&mut self, a: usize, b: usize) -> Option<(&mut Db, &mut Db)> {
+        let (low, high) = self.dbs.split_at_mut(a.max(b));
+        match a.cmp(&b) {
+            Ordering::Less => Some((&mut low[a], &mut high[0])),
+            Ordering::Greater => Some((&mut high[0], &mut low[b])),
+            Ordering::Equal => None,
         }
     }
 

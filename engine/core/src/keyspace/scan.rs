@@ -1,28 +1,32 @@
 //! Walking a database: SCAN, RANDOMKEY and the whole iteration of snapshots and digests.
-//! All of it goes in hash order, which the stripes keep by themselves. Allocates nothing (I1: the fork child walks here).
+//! All of it goes in hash order, which the stripes keep by themselves. Allocates nothing (I1: the
+//! fork child walks here).
 //!
-//! A SCAN cursor is a lower bound in hash space, not a place in a table: `bound >> 16`, where the bound's low 16 bits are
-//! zero at every depth. So splits, growth and deletions between two calls cannot move a key across it: each call visits
-//! every key with a hash in `[bound, next bound)`, and the calls together cover the whole space, so a key that is there
-//! all the time is visited at least once (exactly once, unless the database was emptied in between, which makes bounds
-//! coarser). Keys that share prefix and tag cannot be told apart by a bound and are visited together. Cursors stay below
-//! 2^48, since some clients parse them as signed numbers or doubles.
+//! A SCAN cursor is a lower bound in hash space, not a place in a table: `bound >> 16`, where the
+//! bound's low 16 bits are zero at every depth. So splits, growth and deletions between two calls
+//! cannot move a key across it: each call visits every key with a hash in `[bound, next bound)`,
+//! and the calls together cover the whole space, so a key that is there all the time is visited at
+//! least once (exactly once, unless the database was emptied in between, which makes bounds
+//! coarser). Keys that share prefix and tag cannot be told apart by a bound and are visited
+//! together. Cursors stay below 2^48, since some clients parse them as signed numbers or doubles.
 
 use super::db::Db;
 use super::directory::Directory;
 use super::hash::KeyHash;
 use super::stripe::{PREFETCH_DISTANCE, TAG_BITS, tag_of};
-use crate::value::entry::EntryRef;
+use crate::value::entry_ref::EntryRef;
 
 /// Low bits of a bound that are always zero.
 const CURSOR_SHIFT: u32 = 16;
-/// Slots that one call may look at for each key that it is asked for (sparse stripes), and at least.
+/// Slots that one call may look at for each key that it is asked for (sparse stripes), and at
+/// least.
 const SLOTS_PER_KEY: usize = 16;
 const SLOTS_MIN: usize = 256;
 
 impl Db {
-    /// SCAN: visit about `count` keys from `cursor` (0 starts); gives the next cursor (0 ends). A key that is there during
-    /// the whole iteration is visited at least once. Any cursor is taken: one that was never given out just starts somewhere.
+    /// SCAN: visit about `count` keys from `cursor` (0 starts); gives the next cursor (0 ends). A
+    /// key that is there during the whole iteration is visited at least once. Any cursor is taken:
+    /// one that was never given out just starts somewhere.
     pub fn scan<'a>(
         &'a self,
         cursor: u64,
@@ -62,8 +66,8 @@ impl Db {
         }
     }
 
-    /// A key at random, `draw` being 64 random bits. Nearly uniform: a stripe is drawn by its share of the hash space, then
-    /// slots in it until one is occupied.
+    /// A key at random, `draw` being 64 random bits. Nearly uniform: a stripe is drawn by its share
+    /// of the hash space, then slots in it until one is occupied.
     pub fn random(&self, draw: u64) -> Option<EntryRef<'_>> {
         if self.is_empty() {
             return None;
@@ -75,7 +79,8 @@ impl Db {
         let stripe = self.directory.at_place(place);
         let mut state = draw;
         for _ in 0..128 {
-            // Knuth's linear congruential generator; its high bits are good enough to choose a slot.
+            // Knuth's linear congruential generator; its high bits are good enough to choose a
+            // slot.
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             let index = ((state >> 32) * stripe.slots_len() as u64) >> 32;
             if let Some(entry) = stripe.entry_at(index as usize) {

@@ -14,7 +14,8 @@ fn set(db: &mut Db, number: u64) {
     db.set(&key_of(number), NewValue::Int(1), Expiry::Never);
 }
 
-/// One whole iteration, with `between` changing the database after every call; gives how often each key was visited.
+/// One whole iteration, with `between` changing the database after every call; gives how often each
+/// key was visited.
 fn iterate(
     db: &mut Db,
     random: &mut Random,
@@ -44,7 +45,8 @@ fn scan_visits_every_key_that_stays_while_others_come_and_go() {
         (0..keys).for_each(|number| set(&mut db, number));
         let visits = iterate(&mut db, &mut random, |db, random| {
             for _ in 0..random.below(400) {
-                // Even numbers of the first ones stay; everything else comes and goes, so stripes split and shrink.
+                // Even numbers of the first ones stay; everything else comes and goes, so stripes
+                // split and shrink.
                 let number = random.below(keys * 8);
                 match random.below(3) {
                     _ if number < keys && number % 2 == 0 => {}

@@ -1,28 +1,34 @@
 //! One stripe: a small hash table of about a thousand entries, kept in the order of the hash.
 //! Not here: which stripe a hash belongs to (`directory`), counting per database (`db`).
-//! Invariants (`Stripe::check`): tags never fall from one slot to the next; an entry stands at its home slot or after it,
-//! with no empty slot between; the last slot is empty, so that every probe ends.
+//! Invariants (`Stripe::check`): tags never fall from one slot to the next; an entry stands at its
+//! home slot or after it, with no empty slot between; the last slot is empty, so that every probe
+//! ends.
 //!
 //! ```text
 //!  a slot, 64 bits             63            48 47                              3 2  1 0
 //!                             ┌────────────────┬─────────────────────────────────┬────┬─┐
-//!                             │ tag            │ address of the entry / 8        │ 00 │E│   all zero: empty
+//!                             │ tag            │ address of the entry / 8        │ 00 │E│
 //!                             └────────────────┴─────────────────────────────────┴────┴─┘
 //!  tag: the 16 bits of the hash right after the stripe's own prefix │ E: the entry has an expiry
+//!  all zero: an empty slot
 //!
 //!  slots   │ 0 ................ capacity-1 │ overflow │ 0 │        home slot = tag * capacity >> 16
 //! ```
-//! Home grows with the tag and collisions are put in order (sorted linear probing), so the slots always are in hash order:
-//! SCAN and the snapshot walk them as they lie, without sorting, and a cursor is a bound in hash space. Nothing wraps: what
-//! is pushed past the end goes to the overflow, and when that is full the stripe grows. The table may have any capacity: it
-//! grows by a fifth, to the next size class, so its load stays between about 0.72 and 0.875 (10 bytes a key in all).
-//! Growing needs no key, since tags are stored; only a split, which needs one more bit of each hash, reads its thousand keys.
-//! Rejected: chains or groups with a stash (walking them in order needs a sort); power-of-two tables (17 bytes a key).
+//! Home grows with the tag and collisions are put in order (sorted linear probing), so the slots
+//! always are in hash order: SCAN and the snapshot walk them as they lie, without sorting, and a
+//! cursor is a bound in hash space. Nothing wraps: what is pushed past the end goes to the
+//! overflow, and when that is full the stripe grows. The table may have any capacity: it grows by a
+//! fifth, to the next size class, so its load stays between about 0.72 and 0.875 (10 bytes a key in
+//! all). Growing needs no key, since tags are stored; only a split, which needs one more bit of
+//! each hash, reads its thousand keys.
+//! Rejected: chains or groups with a stash (walking them in order needs a sort); power-of-two
+//! tables (17 bytes a key).
 #![allow(unsafe_code)] // a slot's address becomes an entry again
 
 use super::hash::{KeyHash, KeyHasher};
 use crate::alloc::{self, Ledger, Words};
-use crate::value::entry::{Entry, EntryRef};
+use crate::value::entry::Entry;
+use crate::value::entry_ref::EntryRef;
 
 /// Entries at which a stripe splits: just below what a slot array of 10 KiB holds.
 pub(super) const SPLIT_ENTRIES: u32 = 1096;
@@ -126,7 +132,7 @@ impl Stripe {
 
     #[inline]
     fn home(&self, tag: u64) -> usize {
-        (tag * u64::from(self.capacity) >> TAG_BITS) as usize
+        ((tag * u64::from(self.capacity)) >> TAG_BITS) as usize
     }
 
     /// The entry at a slot.
@@ -168,7 +174,8 @@ impl Stripe {
     pub fn note_access(&mut self, index: usize, access_seconds: u32) {
         let slot = self.slots.as_mut_slice()[index];
         debug_assert_ne!(slot, EMPTY);
-        // SAFETY: occupied and borrowed exclusively. The address does not change, so the slot stays as it is.
+        // SAFETY: occupied and borrowed exclusively. The address does not change, so the slot stays
+        // as it is.
         unsafe { own_entry(slot) }.set_access(access_seconds);
     }
 
@@ -196,7 +203,8 @@ impl Stripe {
         }
     }
 
-    /// The first slot, occupied or not, behind all tags below `tag`: a walk from there sees every tag from `tag` on.
+    /// The first slot, occupied or not, behind all tags below `tag`: a walk from there sees every
+    /// tag from `tag` on.
     pub fn lower_bound(&self, tag: u64) -> usize {
         let slots = self.slots.as_slice();
         let mut index = self.home(tag);
@@ -238,7 +246,8 @@ impl Stripe {
         self.len += 1;
     }
 
-    /// Put a slot where it belongs, shifting later ones; false, and nothing done, when the overflow is full.
+    /// Put a slot where it belongs, shifting later ones; false, and nothing done, when the overflow
+    /// is full.
     fn place(&mut self, slot: u64) -> bool {
         let mut index = self.home(slot_tag(slot));
         let slots = self.slots.as_mut_slice();
@@ -300,7 +309,8 @@ impl Stripe {
         self.next_due_ms = self.next_due_ms.min(expire_at_ms.unwrap_or(i64::MAX));
     }
 
-    /// Grow to the next size: doubling while small, then by a fifth; the first time to `presize` entries.
+    /// Grow to the next size: doubling while small, then by a fifth; the first time to `presize`
+    /// entries.
     fn grow(&mut self, presize: usize, ledger: &mut Ledger) {
         let capacity = self.capacity as usize;
         let wanted = match capacity {
@@ -346,7 +356,8 @@ impl Stripe {
         true
     }
 
-    /// Split in two by the next bit of the hash: `self` keeps the lower half, the upper is returned.
+    /// Split in two by the next bit of the hash: `self` keeps the lower half, the upper is
+    /// returned.
     pub fn split(&mut self, hasher: &KeyHasher, ledger: &mut Ledger) -> Self {
         let depth = self.local_depth() + 1;
         let mut halves = [Self::new(depth), Self::new(depth)];
@@ -384,7 +395,8 @@ impl Stripe {
         self.slots.free(ledger);
     }
 
-    /// The first broken invariant, if any; `prefix` is the value of the hash's top `local_depth` bits.
+    /// The first broken invariant, if any; `prefix` is the value of the hash's top `local_depth`
+    /// bits.
     pub fn check(&self, prefix: u64, hasher: &KeyHasher) -> Result<(), String> {
         let slots = self.slots.as_slice();
         let depth = self.local_depth();

@@ -1,288 +1,17 @@
-//! One entry of the keyspace in memory: header, expiry, key and value in one allocation.
-//! Not here: where entries are kept (`keyspace::stripe`), what commands do to strings (`value::string`).
-//! Invariant: an [`Entry`] is owned by exactly one slot, and is freed with the ledger that counted it.
-//!
-//! ```text
-//!  0         4           8        12             12 or 20    + key_len
-//!  ┌─────────┬───────────┬────────┬──────────────┬───────────┬─────────────────────────────┐
-//!  │ key_len │ value_len │ meta   │ expiry, ms   │ key bytes │ stored: an i64, the bytes,  │
-//!  │ u32     │ u32       │ u32    │ i64, if any  │           │ or the address of a buffer  │
-//!  └─────────┴───────────┴────────┴──────────────┴───────────┴─────────────────────────────┘
-//!  meta: 31..8 last access, unix seconds mod 2^24 │ 7..4 type │ 3 has expiry │ 2..0 encoding
-//! ```
-//! Twelve bytes of header and no alignment of what follows: a 16-byte key with a 64-byte value takes 92 bytes, which is
-//! mimalloc's class of 96; eight more would be the next class. An expiry costs its eight bytes only where there is one.
-//! Rejected: lengths as varints (saves 4 bytes, and a class only for few sizes, for a branch on every access).
-//! A value above [`INLINE_BYTES_MAX`] has a buffer of its own, so that renaming, expiring or growing does not copy it; the
-//! buffer's capacity is what its size class holds, so nothing records it. A boxed collection will sit at the same place.
+//! Making, changing and freeing entries (drawn in `layout`, read by `entry_ref`).
+//! Not here: where entries are kept (`keyspace::stripe`), what commands do to strings (`string`).
+//! Invariant: an [`Entry`] is owned by exactly one slot, and freed with the ledger that counted it.
 #![allow(unsafe_code)] // raw layout; what leaves this file is bounded by lifetimes
 
-use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 
-use super::integer::{INT_TEXT_BYTES_MAX, parse_i64};
-use super::{NewValue, ValueRef};
+use super::NewValue;
+use super::entry_ref::EntryRef;
+use super::layout::{
+    ACCESS_MASK, ACCESS_SHIFT, ENCODING_MASK, Encoding, HAS_EXPIRY, HEADER_BYTES, Header,
+    INLINE_BYTES_MAX, Payload, WORD_BYTES, length_u32, meta_of,
+};
 use crate::alloc::{self, Ledger};
-
-const HEADER_BYTES: usize = 12;
-const EXPIRY_BYTES: usize = 8;
-/// Bytes of a stored integer and of a stored buffer address.
-const WORD_BYTES: usize = 8;
-/// Longest value that stands in the entry itself.
-pub const INLINE_BYTES_MAX: usize = 1024;
-/// Longest string that Redis calls `embstr`.
-pub const EMBSTR_BYTES_MAX: usize = 44;
-
-const ENCODING_MASK: u32 = 0b111;
-const HAS_EXPIRY: u32 = 1 << 3;
-/// Type 0 is the string; the other types take these four bits.
-const TYPE_SHIFT: u32 = 4;
-const ACCESS_SHIFT: u32 = 8;
-const ACCESS_MASK: u32 = (1 << 24) - 1;
-
-/// How the value is stored. `Inline` and `Raw` differ only in the name that OBJECT ENCODING gives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u32)]
-enum Encoding {
-    /// An `i64`.
-    Int = 0,
-    /// Bytes in the entry, never changed in place: `embstr` up to 44 bytes, else `raw`.
-    Inline = 1,
-    /// Bytes in the entry that a command changed in place: `raw`.
-    Raw = 2,
-    /// Bytes in a buffer of their own: `raw`.
-    Boxed = 3,
-}
-
-/// A value on its way into an entry.
-#[derive(Clone, Copy)]
-enum Payload<'a> {
-    Int(i64),
-    Inline(&'a [u8]),
-    Boxed(&'a [u8]),
-}
-
-impl<'a> Payload<'a> {
-    fn of(value: NewValue<'a>) -> Self {
-        match value {
-            NewValue::Int(value) => Self::Int(value),
-            NewValue::Bytes(bytes) if bytes.len() > INLINE_BYTES_MAX => Self::Boxed(bytes),
-            NewValue::Bytes(bytes) if bytes.len() > INT_TEXT_BYTES_MAX => Self::Inline(bytes),
-            NewValue::Bytes(bytes) => parse_i64(bytes).map_or(Self::Inline(bytes), Self::Int),
-        }
-    }
-
-    fn encoding(self) -> Encoding {
-        match self {
-            Self::Int(_) => Encoding::Int,
-            Self::Inline(_) => Encoding::Inline,
-            Self::Boxed(_) => Encoding::Boxed,
-        }
-    }
-
-    fn value_len(self) -> usize {
-        match self {
-            Self::Int(_) => WORD_BYTES,
-            Self::Inline(bytes) | Self::Boxed(bytes) => bytes.len(),
-        }
-    }
-
-    fn stored_bytes(self) -> usize {
-        match self {
-            Self::Int(_) | Self::Boxed(_) => WORD_BYTES,
-            Self::Inline(bytes) => bytes.len(),
-        }
-    }
-}
-
-/// The fixed part of an entry, as it is read and written at once.
-#[derive(Clone, Copy)]
-#[repr(C)]
-struct Header {
-    key_len: u32,
-    value_len: u32,
-    meta: u32,
-}
-
-impl Header {
-    fn encoding(self) -> Encoding {
-        match self.meta & ENCODING_MASK {
-            0 => Encoding::Int,
-            1 => Encoding::Inline,
-            2 => Encoding::Raw,
-            _ => Encoding::Boxed,
-        }
-    }
-
-    fn has_expiry(self) -> bool {
-        self.meta & HAS_EXPIRY != 0
-    }
-
-    fn key_offset(self) -> usize {
-        HEADER_BYTES + if self.has_expiry() { EXPIRY_BYTES } else { 0 }
-    }
-
-    fn stored_offset(self) -> usize {
-        self.key_offset() + self.key_len as usize
-    }
-
-    fn stored_bytes(self) -> usize {
-        match self.encoding() {
-            Encoding::Int | Encoding::Boxed => WORD_BYTES,
-            Encoding::Inline | Encoding::Raw => self.value_len as usize,
-        }
-    }
-}
-
-/// A length as the header holds it. Doors bound keys and values (`limits`), so a longer one is a bug.
-fn length_u32(len: usize) -> u32 {
-    assert!(
-        len <= crate::limits::BULK_BYTES_MAX,
-        "a key or value of {len} bytes passed the limits"
-    );
-    len as u32
-}
-
-fn meta_of(encoding: Encoding, has_expiry: bool, access_seconds: u32) -> u32 {
-    let string_type = (super::Type::String as u32) << TYPE_SHIFT;
-    let expiry = if has_expiry { HAS_EXPIRY } else { 0 };
-    (access_seconds & ACCESS_MASK) << ACCESS_SHIFT | string_type | expiry | encoding as u32
-}
-
-/// A key with its value, borrowed from the table.
-#[derive(Clone, Copy)]
-pub struct EntryRef<'a> {
-    start: NonNull<u8>,
-    table: PhantomData<&'a [u8]>,
-}
-
-// SAFETY: an `EntryRef` is a shared borrow of plain bytes; nothing behind it changes while it lives.
-unsafe impl Send for EntryRef<'_> {}
-// SAFETY: as above.
-unsafe impl Sync for EntryRef<'_> {}
-
-impl<'a> EntryRef<'a> {
-    /// The entry at an address that [`Entry::into_address`] gave.
-    ///
-    /// # Safety
-    /// The entry is not freed or changed for the lifetime `'a`.
-    #[inline]
-    pub(crate) unsafe fn from_address(address: usize) -> Self {
-        let start = ptr::with_exposed_provenance_mut::<u8>(address);
-        // SAFETY: the address came from a `NonNull`.
-        Self { start: unsafe { NonNull::new_unchecked(start) }, table: PhantomData }
-    }
-
-    #[inline]
-    fn header(self) -> Header {
-        // SAFETY: every entry begins with an initialised header, 8-aligned by the allocator.
-        unsafe { self.start.cast::<Header>().read() }
-    }
-
-    #[inline]
-    fn bytes(self, offset: usize, len: usize) -> &'a [u8] {
-        // SAFETY: callers pass parts that the header says are there; entries are written whole before they are shared.
-        unsafe { std::slice::from_raw_parts(self.start.as_ptr().add(offset), len) }
-    }
-
-    #[inline]
-    fn word(self, offset: usize) -> u64 {
-        // SAFETY: as `bytes`; the word may stand at any alignment.
-        unsafe { self.start.as_ptr().add(offset).cast::<u64>().read_unaligned() }
-    }
-
-    /// The buffer of a `Boxed` value.
-    #[inline]
-    fn buffer(self, header: Header) -> NonNull<u8> {
-        let address = self.word(header.stored_offset()) as usize;
-        // SAFETY: a `Boxed` entry stores the exposed address of a live block, never null.
-        unsafe { NonNull::new_unchecked(ptr::with_exposed_provenance_mut(address)) }
-    }
-
-    /// The key's bytes.
-    #[inline]
-    pub fn key(self) -> &'a [u8] {
-        let header = self.header();
-        self.bytes(header.key_offset(), header.key_len as usize)
-    }
-
-    /// The value.
-    #[inline]
-    pub fn value(self) -> ValueRef<'a> {
-        let header = self.header();
-        match header.encoding() {
-            Encoding::Int => ValueRef::Int(self.word(header.stored_offset()) as i64),
-            Encoding::Inline | Encoding::Raw => {
-                ValueRef::Bytes(self.bytes(header.stored_offset(), header.value_len as usize))
-            }
-            Encoding::Boxed => {
-                let buffer = self.buffer(header);
-                // SAFETY: the buffer holds `value_len` initialised bytes and lives as long as the entry.
-                ValueRef::Bytes(unsafe {
-                    std::slice::from_raw_parts(buffer.as_ptr(), header.value_len as usize)
-                })
-            }
-        }
-    }
-
-    /// Unix ms at which the key ends, if it does.
-    #[inline]
-    pub fn expire_at_ms(self) -> Option<i64> {
-        self.header().has_expiry().then(|| self.word(HEADER_BYTES) as i64)
-    }
-
-    /// Whether the key has ended at `now_ms`. As in Redis the instant itself is not past: `now > at`.
-    #[inline]
-    pub fn is_expired(self, now_ms: i64) -> bool {
-        self.expire_at_ms().is_some_and(|at| now_ms > at)
-    }
-
-    /// Bytes of memory of this entry, allocator slack included (MEMORY USAGE).
-    pub fn memory_bytes(self) -> usize {
-        let header = self.header();
-        // SAFETY: the entry is a live block of the seam.
-        let own = unsafe { alloc::usable_bytes(self.start) };
-        if header.encoding() != Encoding::Boxed {
-            return own;
-        }
-        // SAFETY: so is its buffer.
-        own + unsafe { alloc::usable_bytes(self.buffer(header)) }
-    }
-
-    /// Redis's name: `int`, `embstr` or `raw`.
-    pub fn encoding(self) -> &'static str {
-        let header = self.header();
-        match header.encoding() {
-            Encoding::Int => "int",
-            Encoding::Inline if header.value_len as usize <= EMBSTR_BYTES_MAX => "embstr",
-            Encoding::Inline | Encoding::Raw | Encoding::Boxed => "raw",
-        }
-    }
-
-    /// Seconds since the last access (OBJECT IDLETIME). The clock has 24 bits: it wraps after 194 days.
-    pub fn idle_seconds(self, now_ms: i64) -> u64 {
-        u64::from(access_of(now_ms).wrapping_sub(self.header().meta >> ACCESS_SHIFT) & ACCESS_MASK)
-    }
-
-    /// Copy with another key (COPY): value, encoding, expiry and access time are the same.
-    pub(crate) fn copy_as(self, key: &[u8], ledger: &mut Ledger) -> Entry {
-        let header = self.header();
-        let copy = Entry::rekeyed(self, key, ledger);
-        if header.encoding() == Encoding::Boxed
-            && let ValueRef::Bytes(bytes) = self.value()
-        {
-            let buffer = new_buffer(bytes, ledger);
-            // SAFETY: the copy stores a word there, which so far names the original's buffer.
-            unsafe { copy.put_buffer(copy.header().stored_offset(), buffer) };
-        }
-        copy
-    }
-}
-
-/// The access clock: unix seconds mod 2^24.
-pub(crate) fn access_of(now_ms: i64) -> u32 {
-    (now_ms.max(0) / 1000) as u32 & ACCESS_MASK
-}
 
 /// An exactly sized buffer with a copy of `bytes`.
 fn new_buffer(bytes: &[u8], ledger: &mut Ledger) -> NonNull<u8> {
@@ -336,7 +65,19 @@ impl Entry {
     /// Borrow.
     #[inline]
     pub fn as_ref(&self) -> EntryRef<'_> {
-        EntryRef { start: self.0, table: PhantomData }
+        EntryRef::from_start(self.0)
+    }
+
+    /// Copy with another key (COPY): value, encoding, expiry and access time are the same.
+    pub fn copy_of(from: EntryRef<'_>, key: &[u8], ledger: &mut Ledger) -> Self {
+        let header = from.header();
+        let copy = Self::rekeyed(from, key, ledger);
+        if header.encoding() == Encoding::Boxed {
+            let buffer = new_buffer(&from.value().text(), ledger);
+            // SAFETY: the copy stores a word there, which so far names the original's buffer.
+            unsafe { copy.put_buffer(copy.header().stored_offset(), buffer) };
+        }
+        copy
     }
 
     /// Free the entry and its buffer.
@@ -346,7 +87,8 @@ impl Entry {
         unsafe { ledger.free(self.0) };
     }
 
-    /// Note the last access. Writes only when the second has changed: a written page is copied while a child runs.
+    /// Note the last access. Writes only when the second has changed: a written page is copied
+    /// while a child runs.
     pub fn set_access(&mut self, access_seconds: u32) {
         let mut header = self.header();
         if header.meta >> ACCESS_SHIFT != access_seconds & ACCESS_MASK {
@@ -376,7 +118,8 @@ impl Entry {
             return made;
         }
         self.free_buffer(ledger);
-        // SAFETY: `is_snug` says that the block has room. The key moves first, before the front may grow over it.
+        // SAFETY: `is_snug` says that the block has room. The key moves first, before the front may
+        // grow over it.
         unsafe {
             self.shift(old.key_offset(), header.key_offset(), old.key_len as usize);
             self.put_front(header, expire_at_ms);
@@ -399,7 +142,8 @@ impl Entry {
             self
         } else {
             let made = Self(ledger.allocate(size));
-            // SAFETY: a fresh block of that size; the tail (with a buffer's address, if any) moves over as it is.
+            // SAFETY: a fresh block of that size; the tail (with a buffer's address, if any) moves
+            // over as it is.
             unsafe {
                 made.put_bytes(
                     header.key_offset(),
@@ -423,7 +167,8 @@ impl Entry {
     }
 
     /// Make the value raw bytes of length `len`, keeping what was there and zeroing what is new.
-    /// Growing an already raw value leaves room for half as much again, so that APPEND costs amortised constant time.
+    /// Growing an already raw value leaves room for half as much again, so that APPEND costs
+    /// amortised constant time.
     pub fn into_raw(self, len: usize, ledger: &mut Ledger) -> Self {
         let header = self.header();
         let is_growing_again = matches!(header.encoding(), Encoding::Raw | Encoding::Boxed);
@@ -449,7 +194,8 @@ impl Entry {
             }
             Encoding::Boxed => self.as_ref().buffer(header),
         };
-        // SAFETY: `value_len` initialised bytes start there, and `&mut self` excludes every other access.
+        // SAFETY: `value_len` initialised bytes start there, and `&mut self` excludes every other
+        // access.
         unsafe { std::slice::from_raw_parts_mut(start.as_ptr(), header.value_len as usize) }
     }
 
@@ -457,7 +203,8 @@ impl Entry {
         let mut header = self.header();
         let old_len = header.value_len as usize;
         let mut buffer = self.as_ref().buffer(header);
-        // SAFETY: the buffer is live, counted in this ledger, and stored back at once; the tail lies inside its capacity.
+        // SAFETY: the buffer is live, counted in this ledger, and stored back at once; the tail
+        // lies inside its capacity.
         unsafe {
             if len > alloc::usable_bytes(buffer) {
                 buffer = ledger.reallocate(buffer, capacity);
@@ -479,7 +226,8 @@ impl Entry {
         header.meta = header.meta & !ENCODING_MASK | Encoding::Boxed as u32;
         header.value_len = length_u32(len);
         let made = Self(ledger.allocate(header.stored_offset() + WORD_BYTES));
-        // SAFETY: both blocks are fresh and large enough: an inline text is shorter than `len`, which is above the bound.
+        // SAFETY: both blocks are fresh and large enough: an inline text is shorter than `len`,
+        // which is above the bound.
         unsafe {
             ptr::copy_nonoverlapping(text.as_ptr(), buffer.as_ptr(), text.len());
             buffer.add(text.len()).write_bytes(0, len - text.len());
@@ -561,7 +309,8 @@ impl Entry {
     }
 
     /// # Safety
-    /// The block has room for the header and, if there is one, the expiry; the key does not stand there.
+    /// The block has room for the header and, if there is one, the expiry; the key does not stand
+    /// there.
     unsafe fn put_front(&self, header: Header, expire_at_ms: Option<i64>) {
         self.set_header(header);
         if let Some(at) = expire_at_ms {

@@ -4,8 +4,9 @@
 /// Longest text of an `i64`: `-9223372036854775808`.
 pub const INT_TEXT_BYTES_MAX: usize = 20;
 
-/// Parse the canonical text of an `i64`: no sign but `-`, no leading zero, no `-0`, no blank, in range.
-/// Canonical means that writing the number gives the same bytes again, so a string may be kept as a number.
+/// Parse the canonical text of an `i64`: no sign but `-`, no leading zero, no `-0`, no blank, in
+/// range. Canonical means that writing the number gives the same bytes again, so a string may be
+/// kept as a number.
 pub fn parse_i64(text: &[u8]) -> Option<i64> {
     if text.is_empty() || text.len() > INT_TEXT_BYTES_MAX {
         return None;

@@ -1,10 +1,13 @@
 //! What a key can hold. Strings today; the other types join here.
-//! `entry` is the layout in memory, `string` the operations that change a string, `integer` numbers as text.
-//! Checklist, adding a type: [`Type`], [`ValueRef`], `entry::Encoding` (a boxed collection), `keyspace::digest`, `rdb`.
+//! `layout`, `entry_ref` and `entry` are an entry in memory, `string` the operations that change a
+//! string, `integer` numbers as text. Checklist, adding a type: [`Type`], [`ValueRef`],
+//! `layout::Encoding` (a boxed collection), `keyspace::digest`, `rdb`.
 
-pub mod entry;
+pub(crate) mod entry;
+pub(crate) mod entry_ref;
 pub mod integer;
-pub mod string;
+pub(crate) mod layout;
+pub(crate) mod string;
 
 use integer::IntText;
 
@@ -17,7 +20,8 @@ pub enum ValueRef<'a> {
     Bytes(&'a [u8]),
 }
 
-/// A value as it is stored. Bytes that are a canonical integer (Redis's rule: at most 20 characters) become [`ValueRef::Int`].
+/// A value as it is stored. Bytes that are a canonical integer (Redis's rule: at most 20
+/// characters) become [`ValueRef::Int`].
 #[derive(Debug, Clone, Copy)]
 pub enum NewValue<'a> {
     /// A string.
@@ -75,7 +79,8 @@ impl<'a> ValueRef<'a> {
         }
     }
 
-    /// The string as a canonical integer, if it is one. A string that was made by APPEND can be, without being an `Int`.
+    /// The string as a canonical integer, if it is one. A string that was made by APPEND can be,
+    /// without being an `Int`.
     pub fn as_int(self) -> Option<i64> {
         match self {
             Self::Int(value) => Some(value),

@@ -1,10 +1,12 @@
 //! What changes a string in place: APPEND and SETRANGE (and, on top of them, the bit commands).
-//! Safe code over `entry`; limits on the resulting length are the commands' (`limits::BULK_BYTES_MAX`).
+//! Safe code over `entry`; limits on the resulting length are the commands'
+//! (`limits::BULK_BYTES_MAX`).
 
 use super::entry::Entry;
 use crate::alloc::Ledger;
 
-/// Add bytes at the end; gives the entry (it may have moved) and the new length. An integer becomes text first.
+/// Add bytes at the end; gives the entry (it may have moved) and the new length. An integer becomes
+/// text first.
 pub(crate) fn append(entry: Entry, bytes: &[u8], ledger: &mut Ledger) -> (Entry, usize) {
     let old_len = entry.as_ref().value().text().len();
     let mut entry = entry.into_raw(old_len + bytes.len(), ledger);
@@ -12,7 +14,8 @@ pub(crate) fn append(entry: Entry, bytes: &[u8], ledger: &mut Ledger) -> (Entry,
     (entry, old_len + bytes.len())
 }
 
-/// Overwrite from `offset`, with zeros up to it; gives the entry (it may have moved) and the new length.
+/// Overwrite from `offset`, with zeros up to it; gives the entry (it may have moved) and the new
+/// length.
 pub(crate) fn set_range(
     entry: Entry,
     offset: usize,
