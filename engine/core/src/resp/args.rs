@@ -31,6 +31,10 @@ impl<'a> Args<'a> {
             &self.buffer[start as usize..start as usize + length as usize]
         })
     }
+    /// The arguments from `count` on (a command inside a command).
+    pub fn skip(&self, count: usize) -> Self {
+        Self { buffer: self.buffer, ranges: self.ranges.get(count..).unwrap_or_default() }
+    }
     /// All arguments in order.
     pub fn iter(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         let whole = *self;
