@@ -298,9 +298,11 @@ class Catalogue:
 
     def operations(self, *, only_running: bool = False) -> list[Operation]:
         """Return the operations, newest first."""
-        where = "WHERE NOT is_done" if only_running else ""
-        sql = f"SELECT document FROM operations {where} ORDER BY created_unix_ms DESC, operation_id"
-        rows = self._db.execute(sql).fetchall()
+        sql = (
+            "SELECT document FROM operations WHERE is_done <= ? "
+            "ORDER BY created_unix_ms DESC, operation_id"
+        )
+        rows = self._db.execute(sql, (int(not only_running),)).fetchall()
         return [decode_operation(Fields.parse(d, "catalogue", InternalError)) for (d,) in rows]
 
     def delete_operation(self, operation_id: str) -> None:

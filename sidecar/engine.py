@@ -66,8 +66,8 @@ class _Job:
 class EngineAdapter:
     """The engine as the use cases see it; an `EnginePort`."""
 
-    def __init__(self, native: NativeEngine, native_error: type[Exception] = Exception) -> None:
-        self._native = native
+    def __init__(self, native_error: type[Exception] = Exception) -> None:
+        self._bound: NativeEngine | None = None
         self._native_error = native_error
         self._jobs: dict[int, _Job] = {}
         self._state = EngineState.LOADING
@@ -76,8 +76,16 @@ class EngineAdapter:
         self._listeners: list[StateListener] = []
         self._exit_requested = asyncio.Event()
 
-    def attach(self) -> None:
-        """Begin to read events on the running loop."""
+    @property
+    def _native(self) -> NativeEngine:
+        if self._bound is None:
+            raise EngineNotReadyError("the engine is not started yet")
+        return self._bound
+
+    def attach(self, native: NativeEngine) -> None:
+        """Take the engine and begin to read its events on the running loop."""
+        self._bound = native
+        self._bound = native
         asyncio.get_running_loop().add_reader(self._native.event_fd(), self._drain)
         self._drain()
 
@@ -238,7 +246,7 @@ class EngineAdapter:
             job.future.set_exception(decode_engine_error(event.child("error")))
         elif job.on_progress is not None:
             phase = event.text("phase")
-            unit = "keys" if phase == "load" else "bytes"
+            unit = "bytes" if phase in {"verify", "load"} else "keys"
             job.on_progress(Progress(phase, event.number("done"), event.number("total"), unit))
 
     def _change_state(self, event: Fields) -> None:

@@ -4,7 +4,7 @@
 use cases see (`sidecar.engine.EngineAdapter` makes the one from the other). Results are frozen
 dataclasses, so that a changed key of the border is found in one place.
 """
-# ruff: noqa: D102 - the border's own methods are documented in `_engine.pyi`
+# ruff: noqa: D102, FBT001 - the border's own methods are documented in `_engine.pyi`
 
 from __future__ import annotations
 

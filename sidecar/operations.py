@@ -62,6 +62,10 @@ class OperationHandle:
         """Keep a restore's plan."""
         self._operations.update_plan(self.operation_id, plan)
 
+    def set_result(self, result: JsonObject) -> None:
+        """Keep the result before the work's own traces go: a kill from here on ends it well."""
+        self._operations.update_result(self.operation_id, result)
+
     def set_target(self, target: str) -> None:
         """Name the resource once it is known."""
         self._operations.update_target(self.operation_id, target)
@@ -144,7 +148,18 @@ class Operations:
         running = _Running(None, asyncio.Event())
         self._running[operation.operation_id] = running
         running.task = asyncio.create_task(self._run(operation.operation_id, work))
+        running.task.add_done_callback(lambda _: self._end_unbegun(operation.operation_id))
         return operation
+
+    def _end_unbegun(self, operation_id: str) -> None:
+        """End an operation whose task was cancelled before its first line ran."""
+        if operation_id not in self._running:
+            return
+        if self._is_stopping:
+            self._release(operation_id)
+            return
+        error = CancelledOperationError("the operation was cancelled before it began")
+        self._end(operation_id, OperationState.CANCELLED, error=error)
 
     async def _run(self, operation_id: str, work: Work) -> None:
         try:
@@ -231,6 +246,11 @@ class Operations:
         if (operation := self._live.get(operation_id)) is not None:
             self._change(replace(operation, plan=plan), persist=True)
 
+    def update_result(self, operation_id: str, result: JsonObject) -> None:
+        """Keep the result of work that is as good as done."""
+        if (operation := self._live.get(operation_id)) is not None:
+            self._change(replace(operation, result=result), persist=True)
+
     def update_target(self, operation_id: str, target: str) -> None:
         """Keep the resource that an operation works on."""
         if (operation := self._live.get(operation_id)) is not None:
@@ -254,6 +274,10 @@ class Operations:
                 context={"operation_id": operation_id},
             )
         return found
+
+    def is_running(self, operation_id: str) -> bool:
+        """Return whether its work goes on in this process."""
+        return operation_id in self._running
 
     def list(
         self, request: ListRequest, kind: OperationKind | None = None, *, only_running: bool = False
@@ -320,6 +344,10 @@ class Operations:
                 self._running[operation.operation_id] = _Running(
                     None, asyncio.Event(), can_cancel=False
                 )
+                continue
+            if operation.result is not None:
+                self._live[operation.operation_id] = operation
+                self._end(operation.operation_id, OperationState.DONE, result=operation.result)
                 continue
             error = OperationInterruptedError(
                 f"the process ended during phase {operation.progress.phase}",

@@ -10,7 +10,6 @@ name is new (I3) and every write conditional. Guards I8.
 from __future__ import annotations
 
 import asyncio
-import errno
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -20,7 +19,6 @@ from typing import TypeVar
 from backends import errors as theirs
 from backends.base import Backend, BlobInfo
 from backends.source import Digest
-
 from sidecar.clock import Clock
 from sidecar.errors import (
     BackendRefusedError,
@@ -36,6 +34,7 @@ from sidecar.errors import (
     PerdureError,
     SnapshotDamagedError,
 )
+from sidecar.local_disk import local_disk_error
 from sidecar.observe import BackendFigures
 
 T = TypeVar("T")
@@ -44,8 +43,9 @@ CALLS_MAX = 8
 
 @dataclass(frozen=True, slots=True)
 class StorageOptions:
-    """How long a call may take: one with little to move, one that moves a payload."""
+    """Its type, and how long a call may take: with little to move, and with a payload."""
 
+    type: str = "local"
     timeout_seconds: float = 30.0
     transfer_timeout_seconds: float = 3600.0
 
@@ -56,20 +56,23 @@ class Storage:
     def __init__(
         self,
         name: str,
-        backend: Backend,
+        opener: Callable[[], Backend],
         clock: Clock,
         figures: BackendFigures,
         options: StorageOptions | None = None,
     ) -> None:
         self.name = name
-        self.backend = backend
+        self._opener = opener
+        self._opened: Backend | None = None
+        self._opening = threading.Lock()
         self.figures = figures
         self.options = options or StorageOptions()
+        self.type = self.options.type
         self._clock = clock
 
     async def put_bytes(self, key: str, data: bytes) -> None:
         """Create a small blob; BlobExistsError when the name is taken."""
-        await self._call("put", key, lambda: self.backend.put_bytes(key, data))
+        await self._call("put", key, lambda: self._open().put_bytes(key, data))
         self.figures.bytes_put += len(data)
 
     async def put_file(
@@ -82,7 +85,7 @@ class Storage:
         """Create a blob from a file that is `expected`; `on_progress` runs in another thread."""
 
         def put() -> Digest:
-            return self.backend.put_file(key, path, expected, on_progress=on_progress)
+            return self._open().put_file(key, path, expected, on_progress=on_progress)
 
         await self._call("put", key, put, is_transfer=True)
         self.figures.bytes_put += expected.size_bytes
@@ -91,7 +94,7 @@ class Storage:
         """Return a small blob; BlobNotFoundError when there is none."""
 
         def get() -> bytes:
-            return self.backend.get_bytes(key, size_bytes_max=size_bytes_max)
+            return self._open().get_bytes(key, size_bytes_max=size_bytes_max)
 
         data = await self._call("get", key, get)
         self.figures.bytes_got += len(data)
@@ -114,22 +117,38 @@ class Storage:
         """Write a blob to a new file, durably and as `expected`, or not at all."""
 
         def get() -> Digest:
-            return self.backend.get_file(key, path, expected, on_progress=on_progress)
+            return self._open().get_file(key, path, expected, on_progress=on_progress)
 
         await self._call("get", key, get, is_transfer=True)
         self.figures.bytes_got += expected.size_bytes
 
     async def list(self, prefix: str) -> list[BlobInfo]:
         """Return every blob below the prefix, by key."""
-        return await self._call("list", prefix, lambda: list(self.backend.list_blobs(prefix)))
+        return await self._call("list", prefix, lambda: list(self._open().list_blobs(prefix)))
 
     async def delete(self, key: str) -> None:
         """Remove a blob, if it is there."""
-        await self._call("delete", key, lambda: self.backend.delete(key))
+        await self._call("delete", key, lambda: self._open().delete(key))
 
-    async def run(self, operation: str, work: Callable[[], T], *, timeout_seconds: float) -> T:
+    async def run(
+        self, operation: str, work: Callable[[Backend], T], *, timeout_seconds: float
+    ) -> T:
         """Run something longer on the backend (its conformance suite) under the same rules."""
-        return await self._call(operation, "", work, timeout_seconds=timeout_seconds)
+        return await self._call(
+            operation, "", lambda: work(self._open()), timeout_seconds=timeout_seconds
+        )
+
+    def _open(self) -> Backend:
+        """Open it at the first call, in that call's thread: it may be away at the start."""
+        with self._opening:
+            if self._opened is None:
+                self._opened = self._opener()
+            return self._opened
+
+    @property
+    def location(self) -> str:
+        """Return where the bytes go, once it has been opened."""
+        return self._opened.location if self._opened else ""
 
     # --- one call ---------------------------------------------------------------------
 
@@ -245,21 +264,6 @@ def translate(exc: Exception, backend: str, operation: str, key: str) -> Perdure
         return local_disk_error(exc, f"{operation} {key}")
     message = f"backend {backend} broke its contract in {operation} {key}: {exc!r}"
     return InternalError(message, context=context)
-
-
-def local_disk_error(exc: OSError, what: str) -> PerdureError:
-    """Return our error for a failure of the local disk."""
-    if exc.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return ExhaustedError(
-            f"no room on the local disk for {what}",
-            code="DISK_FULL",
-            hint="Free space on the data directory's file system, then repeat.",
-        )
-    return InternalError(
-        f"the local disk failed to {what}: {exc}",
-        code="LOCAL_DISK_FAILED",
-        hint="Look at the kernel's log for disk errors, and at the data directory's permissions.",
-    )
 
 
 class Storages:

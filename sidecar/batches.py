@@ -1,0 +1,126 @@
+"""Operations over one cut: each target has an operation, all of them share the work.
+
+Cancelling one operation takes its target's result away; the cut goes on while another operation
+wants it, and is cancelled with the last one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
+
+from sidecar.errors import CancelledOperationError, PerdureError
+from sidecar.ground import Ground
+from sidecar.model import JsonObject, Operation, Progress
+from sidecar.operations import OperationHandle, OperationStart, Work
+from sidecar.pipeline import Pipeline
+from sidecar.shipping import ShipResult
+from sidecar.spool import CutTarget
+
+StoredHook: TypeAlias = Callable[[CutTarget], Awaitable[None]]
+# (target, why it failed, whether its proved cut waits in the spool)
+EndedHook: TypeAlias = Callable[[CutTarget, PerdureError | None, bool], None]
+
+
+@dataclass(slots=True)
+class _Batch:
+    targets: list[CutTarget]
+    handles: dict[str, OperationHandle] = field(default_factory=dict)
+    waiting: set[str] = field(default_factory=set)
+    task: asyncio.Task[list[ShipResult]] | None = None
+
+
+class Batches:
+    """Starts cuts for one or more targets, each under an operation of its own."""
+
+    def __init__(self, ground: Ground, pipeline: Pipeline) -> None:
+        self._ground = ground
+        self._pipeline = pipeline
+        self.on_stored: list[StoredHook] = []  # awaited within the operation: rotation
+        self.on_ended: list[EndedHook] = []
+
+    def launch(self, wanted: Sequence[tuple[OperationStart, CutTarget]]) -> list[Operation]:
+        """Start one cut for all targets; the caller has looked for repeats already."""
+        batch = _Batch([])
+        operations = []
+        for start, target in wanted:
+            operation = self._ground.operations.start(start, self._work(batch, target))
+            batch.targets.append(replace(target, operation_id=operation.operation_id))
+            batch.waiting.add(target.snapshot_id)
+            operations.append(operation)
+        batch.task = asyncio.create_task(self._take(batch))
+        return operations
+
+    async def _take(self, batch: _Batch) -> list[ShipResult]:
+        await asyncio.sleep(0)  # let every operation come and wait
+
+        def tell(target: CutTarget, progress: Progress) -> None:
+            if (handle := batch.handles.get(target.snapshot_id)) is not None:
+                handle.progress(progress)
+
+        def keep(target: CutTarget) -> None:
+            if (handle := batch.handles.get(target.snapshot_id)) is not None:
+                handle.set_result({"snapshot_id": target.snapshot_id})
+
+        return await self._pipeline.take(batch.targets, tell, keep)
+
+    def _work(self, batch: _Batch, target: CutTarget) -> Work:
+        async def work(handle: OperationHandle) -> JsonObject:
+            batch.handles[target.snapshot_id] = handle
+            error: PerdureError | None = None
+            result = "failed"
+            is_spooled = False
+            try:
+                mine = await self._wait(batch, target)
+                if mine.failures:
+                    is_spooled = True
+                    raise _failure(mine)
+                result = "ok"
+            except asyncio.CancelledError:
+                result = "cancelled"
+                error = CancelledOperationError("the operation was cancelled")
+                raise
+            except PerdureError as exc:
+                error = exc
+                raise
+            finally:
+                self._ground.figures.snapshot_attempts[target.trigger.value, result] += 1
+                for ended in self.on_ended:
+                    ended(target, error, is_spooled)
+            return {"snapshot_id": target.snapshot_id}
+
+        return work
+
+    async def _wait(self, batch: _Batch, target: CutTarget) -> ShipResult:
+        if batch.task is None:
+            raise CancelledOperationError("the batch was never begun")
+        try:
+            results = await asyncio.shield(batch.task)
+        except asyncio.CancelledError:
+            batch.handles.pop(target.snapshot_id, None)
+            batch.waiting.discard(target.snapshot_id)
+            if not batch.waiting and not batch.task.done():
+                batch.task.cancel()
+                await asyncio.wait([batch.task])
+            raise
+        mine = next(r for r in results if r.target.snapshot_id == target.snapshot_id)
+        if mine.stored:
+            for stored in self.on_stored:
+                await stored(mine.target)
+        return mine
+
+
+def _failure(result: ShipResult) -> PerdureError:
+    """Return the first backend's error, saying what became of the cut."""
+    name, error = next(iter(sorted(result.failures.items())))
+    stored = ", ".join(result.stored) or "no backend"
+    return type(error)(
+        f"{error.message} (stored on {stored})",
+        code=error.code,
+        hint=f"The verified cut waits in the spool and is stored when {name} takes it. "
+        + error.hint,
+        is_retryable=error.is_retryable,
+        context={**error.context, "stored_on": ",".join(result.stored)},
+    )

@@ -1,0 +1,250 @@
+"""Before the engine starts: lock the data dir, and decide what it will load. Guards I9.
+
+    source             dump.rdb there     no dump.rdb
+    auto               load it            a snapshot with keys under this name: refuse, name it;
+                                          a backend that cannot be asked: refuse; else empty
+    require-existing   load it            refuse
+    empty              load it            start empty
+    latest             load it            fetch the newest available snapshot, refuse if none
+    snapshot:<id>      load it            fetch that one, refuse if it cannot be had
+
+A file that is there is never replaced or removed: restoring over it is `perdure restore`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import itertools
+import os
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import structlog
+
+from backends.durable import create_file
+from sidecar.errors import (
+    BootRefusedError,
+    ConfigError,
+    CorruptError,
+    DataDirLockedError,
+    NotFoundError,
+    PerdureError,
+)
+from sidecar.ground import Ground
+from sidecar.local_disk import local_disk_error, step
+from sidecar.model import Copy, CopyState, Progress, Snapshot
+from sidecar.rebuild import Rebuild
+from sidecar.verify import Fetcher
+
+_log = structlog.get_logger(__name__)
+LOCK_FILE = "perdure.lock"
+DBFILENAME = "dump.rdb"
+_CHUNK_BYTES = 1 << 20
+
+
+class DataDirLock:
+    """One server a data dir; held by an flock, so that it ends with the process."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    @classmethod
+    def acquire(cls, data_dir: Path) -> DataDirLock:
+        """Make the folder and take the lock; DataDirLockedError names the process that has it."""
+        try:
+            data_dir.mkdir(parents=True, exist_ok=True)
+            path = data_dir / LOCK_FILE
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as exc:
+            message = f"cannot use the data directory {data_dir}: {exc.strerror}"
+            raise ConfigError(message, hint="Check the path and its permissions.") from exc
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as exc:
+            pid = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
+            os.close(descriptor)
+            raise DataDirLockedError(
+                f"process {pid} serves from {data_dir}",
+                hint="Stop that process, or give this one another --data-dir.",
+                context={"data_dir": data_dir, "pid": pid},
+            ) from exc
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)  # for the error's text only
+        return cls(descriptor)
+
+    def release(self) -> None:
+        """Let go of it; the file stays."""
+        os.close(self._descriptor)
+
+
+def dbfilename(redis_conf: Path | None, redis_args: list[str], *layers: dict[str, str]) -> str:
+    """Return the RDB file's name as the engine will read it: the last word on `dbfilename`.
+
+    `layers` are the TOML's and the environment's directives, in that order.
+    """
+    defaults, environment = (*layers, {}, {})[:2]
+    name = defaults.get("dbfilename", DBFILENAME)
+    if redis_conf is not None:
+        try:
+            lines = redis_conf.read_text(encoding="utf-8", errors="replace").splitlines()
+        except OSError as exc:
+            message = f"cannot read {redis_conf}: {exc.strerror}"
+            raise ConfigError(message, hint="Check the path given to --redis-conf.") from exc
+        for line in lines:
+            words = _words(line)
+            if len(words) > 1 and words[0].lower() == "dbfilename":
+                name = words[1]
+    name = environment.get("dbfilename", name)
+    for word, value in itertools.pairwise(redis_args):
+        if word.lower() == "--dbfilename":
+            name = value
+    return name
+
+
+def _words(line: str) -> list[str]:
+    if line.lstrip().startswith("#"):
+        return []
+    try:
+        return shlex.split(line)
+    except ValueError:
+        return []  # the engine reads it too, and says what is wrong
+
+
+class Boot:
+    """Decides what the engine will find, and puts it there."""
+
+    def __init__(self, ground: Ground, rebuild: Rebuild, fetcher: Fetcher) -> None:
+        self._ground = ground
+        self._rebuild = rebuild
+        self._fetcher = fetcher
+
+    async def prepare(self, source: str, rdb: Path) -> str | None:
+        """Do what the table above says; return the id of the snapshot that was put in place."""
+        if await asyncio.to_thread(rdb.exists):
+            return None
+        word, _, snapshot_id = source.partition(":")
+        if word == "empty":
+            return None
+        if word == "require-existing":
+            raise BootRefusedError(
+                f"there is no {rdb}",
+                code="BOOT_SOURCE_MISSING",
+                hint="Put the file there, or say what to start from: "
+                "PERDURE_SERVER__BOOT_SOURCE=latest or =empty.",
+                context={"path": rdb},
+            )
+        newest = self._newest()
+        if word == "auto":
+            self._check_auto(newest)
+            return None
+        if word == "snapshot":
+            chosen = self._find(snapshot_id)
+        elif newest is None:
+            self._check_reachable()
+            raise BootRefusedError(
+                f"no snapshot of {self._ground.identity.name!r} can be restored",
+                code="BOOT_SOURCE_MISSING",
+                hint="Start without data: PERDURE_SERVER__BOOT_SOURCE=empty.",
+            )
+        else:
+            chosen = newest
+        await self._place(chosen, rdb)
+        return chosen.snapshot_id
+
+    def _newest(self, keys_min: int = 0) -> Snapshot | None:
+        usable = [
+            snapshot
+            for snapshot in self._ground.catalogue.snapshots()
+            if snapshot.state is CopyState.AVAILABLE and snapshot.manifest.keys >= keys_min
+        ]
+        return max(usable, key=lambda s: (s.manifest.cut_at, s.snapshot_id), default=None)
+
+    def _check_reachable(self) -> None:
+        if self._rebuild.pending or self._ground.identity.uid is None:
+            names = ", ".join(sorted(self._rebuild.pending)) or "some"
+            raise BootRefusedError(
+                f"there is no data here, and backend {names} could not be asked for snapshots",
+                code="BOOT_SOURCE_UNREACHABLE",
+                hint="Bring the backend back, or start without data: "
+                "PERDURE_SERVER__BOOT_SOURCE=empty.",
+                is_retryable=True,
+                context={"backends": names},
+            )
+
+    def _check_auto(self, newest: Snapshot | None) -> None:
+        with_keys = self._newest(keys_min=1)
+        if with_keys is None:
+            self._check_reachable()
+            return
+        chosen = newest if newest and newest.manifest.keys else with_keys
+        raise BootRefusedError(
+            f"there is no data here, but {self._ground.identity.name!r} has snapshots; the newest "
+            f"is {chosen.snapshot_id} with {chosen.manifest.keys} keys",
+            code="BOOT_SOURCE_AMBIGUOUS",
+            hint="Start from it: PERDURE_SERVER__BOOT_SOURCE=latest perdure serve ... | or "
+            "without data: PERDURE_SERVER__BOOT_SOURCE=empty perdure serve ...",
+            context={"snapshot_id": chosen.snapshot_id, "keys": chosen.manifest.keys},
+        )
+
+    def _find(self, snapshot_id: str) -> Snapshot:
+        try:
+            return self._ground.catalogue.get_snapshot(snapshot_id)
+        except NotFoundError as exc:
+            self._check_reachable()
+            newest = self._newest()
+            known = f"; the newest is {newest.snapshot_id}" if newest else ""
+            raise BootRefusedError(
+                f"there is no snapshot {snapshot_id}{known}",
+                code="BOOT_SOURCE_MISSING",
+                hint="Name one that exists in server.boot_source, or `latest`.",
+                context={"snapshot_id": snapshot_id},
+            ) from exc
+
+    async def _place(self, snapshot: Snapshot, rdb: Path) -> None:
+        """Fetch from the first backend that gives what the manifest says; create, never replace."""
+        failures: list[PerdureError] = []
+        for copy in snapshot.copies:
+            if copy.state is not CopyState.AVAILABLE or copy.backend not in self._ground.storages:
+                continue
+            try:
+                await self._place_copy(copy, rdb)
+            except PerdureError as exc:
+                failures.append(exc)
+                continue
+            _log.info("boot_snapshot_placed", snapshot=snapshot.snapshot_id, backend=copy.backend)
+            return
+        is_damaged = not failures or any(isinstance(exc, CorruptError) for exc in failures)
+        why = failures[0].message if failures else "no copy of it is available"
+        raise BootRefusedError(
+            f"snapshot {snapshot.snapshot_id} cannot be used: {why}",
+            code="BOOT_SOURCE_DAMAGED" if is_damaged else "BOOT_SOURCE_UNREACHABLE",
+            hint="Name another snapshot in server.boot_source: perdure snapshot list",
+            is_retryable=not is_damaged,
+            context={"snapshot_id": snapshot.snapshot_id},
+        )
+
+    async def _place_copy(self, copy: Copy, rdb: Path) -> None:
+        async with self._fetcher.fetch(copy, _ignore, "boot") as path:
+            try:
+                await asyncio.to_thread(_copy_durably, path, rdb, copy)
+            except OSError as exc:
+                raise local_disk_error(exc, f"write {rdb}") from exc
+        step("boot.placed")
+
+
+def _ignore(_progress: Progress) -> None:
+    """Nobody watches a boot."""
+
+
+def _copy_durably(source: Path, target: Path, copy: Copy) -> None:
+    def chunks() -> Iterator[bytes]:
+        with source.open("rb") as reader:
+            while chunk := reader.read(_CHUNK_BYTES):
+                yield chunk
+
+    create_file(target, chunks(), size_bytes=copy.manifest.raw_size_bytes, label="boot_rdb")
+    # As old as its data: a file newer than the newest snapshot is shipped at the next boot.
+    cut = copy.manifest.cut_at.timestamp()
+    os.utime(target, (cut, cut))

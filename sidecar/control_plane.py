@@ -1,0 +1,292 @@
+"""Puts the use cases together and runs them in the background; `sidecar.app` adds the doors.
+
+    open      lock, SQLite, spool, backends         before the engine
+    prepare   uid, catalogue, boot source           before the engine
+    attach    (the app makes the engine)            `core.engine.attach(native)`
+    begin     operations and spool taken over       before the doors open
+    start     once loaded: what an earlier run left, then schedules and maintenance for ever
+    stop      what can be cancelled is, the commit is waited for
+
+Everything is passed in, the clock too; nothing here decides anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import structlog
+
+from backends.errors import BackendConfigError
+from backends.registry import check_options, load_plugin
+from backends.wrap.retry import RetryingBackend
+from sidecar.backends_service import Backends
+from sidecar.batches import Batches
+from sidecar.boot import Boot, DataDirLock
+from sidecar.catalogue import Catalogue, open_catalogue
+from sidecar.clock import Clock
+from sidecar.config import BackendTable, Settings, flatten_settings
+from sidecar.engine import EngineAdapter
+from sidecar.errors import ConfigError, PerdureError, ServerUidUnknownError
+from sidecar.ground import Ground
+from sidecar.identity import Identity
+from sidecar.layout import file_snapshot_id
+from sidecar.model import Trigger
+from sidecar.observe import BackendFigures, Figures
+from sidecar.operations import Operations
+from sidecar.pipeline import Pipeline, PipelineOptions
+from sidecar.rebuild import Rebuild
+from sidecar.restore_plan import Planner
+from sidecar.restores import Restores
+from sidecar.rotation import Rotation
+from sidecar.scheduler import Scheduler
+from sidecar.schedules import Schedules
+from sidecar.shipping import Shipper, ShippingOptions
+from sidecar.snapshots import Snapshots
+from sidecar.spool import CutTarget, Spool
+from sidecar.storage import Storage, StorageOptions, Storages
+from sidecar.usecases import ControlPlane
+from sidecar.verify import Fetcher, Verifier
+
+_log = structlog.get_logger(__name__)
+MAINTENANCE_SECONDS = 30.0
+SWEEP_EVERY = timedelta(hours=6)
+CATALOGUE_FILE = "perdure.db"
+SPOOL_FOLDER = "spool"
+
+
+@dataclass(frozen=True, slots=True)
+class CoreOptions:
+    """What is not in the settings: tests change them."""
+
+    rdb_name: str = "dump.rdb"
+    storages: tuple[Storage, ...] | None = None  # instead of the configured ones
+
+
+class Core:
+    """The control plane without doors."""
+
+    def __init__(
+        self, settings: Settings, clock: Clock, engine: EngineAdapter, options: CoreOptions
+    ) -> None:
+        self.settings = settings
+        self.engine = engine
+        self.clock = clock
+        self.figures = Figures()
+        self.data_dir = settings.server.data_dir
+        self._rdb = self.data_dir / options.rdb_name
+        self._tasks: list[asyncio.Task[None]] = []
+        self._swept_at: datetime | None = None
+        self._is_config_applied = False
+        self.warnings: list[str] = []
+        self._lock = DataDirLock.acquire(self.data_dir)
+        try:
+            self.ground = self._make_ground(options)
+        except BaseException:
+            self._lock.release()
+            raise
+        self._make_use_cases()
+
+    def _make_ground(self, options: CoreOptions) -> Ground:
+        grace = timedelta(seconds=self.settings.snapshots.deletion_grace)
+        spool = Spool(self.data_dir / SPOOL_FOLDER)
+        spool.prepare()
+        storages = options.storages or tuple(self._make_storages())
+        for storage in storages:
+            self.figures.backends[storage.name] = storage.figures
+        catalogue = self._open_catalogue(grace)
+        return Ground(
+            engine=self.engine,
+            catalogue=catalogue,
+            identity=Identity(self.settings.server.name, catalogue, self.clock),
+            storages=Storages(storages),
+            spool=spool,
+            operations=Operations(catalogue, self.clock),
+            clock=self.clock,
+            figures=self.figures,
+        )
+
+    def _open_catalogue(self, grace: timedelta) -> Catalogue:
+        opened = open_catalogue(self.data_dir / CATALOGUE_FILE, self.clock.now(), grace)
+        if opened.set_aside is not None:
+            self.figures.catalogue_damaged += 1
+            self.warnings.append(f"the damaged state database was set aside: {opened.set_aside}")
+            _log.error("catalogue_set_aside", file=str(opened.set_aside))
+        return opened.catalogue
+
+    def _make_storages(self) -> list[Storage]:
+        return [
+            make_storage(name, table, self.clock) for name, table in self.settings.backends.items()
+        ]
+
+    def _make_use_cases(self) -> None:
+        snapshots, spool = self.settings.snapshots, self.settings.spool
+        ground, grace = self.ground, timedelta(seconds=snapshots.deletion_grace)
+        shipper = Shipper(ground, ShippingOptions(snapshots.zstd_level))
+        self.pipeline = Pipeline(
+            ground,
+            shipper,
+            PipelineOptions(spool.size_bytes_max, spool.at_limit == "drop-oldest"),
+        )
+        fetcher = Fetcher(ground)
+        self.rotation = Rotation(ground, grace)
+        self.batches = Batches(ground, self.pipeline)
+        self.scheduler = Scheduler(ground, self.batches, self.rotation, snapshots.compression)
+        self.schedules = Schedules(ground, self.scheduler)
+        self.rebuild = Rebuild(ground)
+        self._boot = Boot(ground, self.rebuild, fetcher)
+        self.verifier = Verifier(ground, fetcher, self.rotation)
+        self.control_plane = ControlPlane(
+            snapshots=Snapshots(
+                ground, self.batches, self.verifier, self.rotation, snapshots.compression
+            ),
+            schedules=self.schedules,
+            restores=Restores(
+                ground,
+                Planner(ground, self.data_dir),
+                fetcher,
+                self.pipeline,
+                snapshots.compression,
+            ),
+            operations=ground.operations,
+            backends=Backends(ground),
+            settings=flatten_settings(self.settings),
+            warnings=self.warnings,
+        )
+
+    # --- the start --------------------------------------------------------------------
+
+    async def prepare(self) -> None:
+        """Find out who we are and what the engine will load; BootRefusedError when unclear."""
+        await self._read_backends()
+        await self._boot.prepare(self.settings.server.boot_source, self._rdb)
+
+    async def _read_backends(self) -> None:
+        try:
+            await self.ground.identity.establish(self.ground.storages)
+        except ServerUidUnknownError as exc:
+            _log.warning("server_uid_unknown", error=exc.message)
+            return
+        await self.rebuild.read_all()
+
+    async def begin(self) -> None:
+        """Take over what an earlier process left; the doors may open afterwards."""
+        await self.pipeline.adopt()
+        self.scheduler.adopt(await asyncio.to_thread(self.pipeline.spooled_due_times))
+        self._seed_figures()
+        await self._apply_config()
+
+    def _seed_figures(self) -> None:
+        for snapshot in self.ground.catalogue.snapshots():
+            manifest, figures = snapshot.manifest, self.figures
+            newest = figures.snapshot_last_success_at
+            if newest is None or manifest.cut_at > newest:
+                figures.snapshot_last_success_at = manifest.cut_at
+                figures.snapshot_raw_size_bytes = manifest.raw_size_bytes
+                figures.snapshot_stored_size_bytes = manifest.stored_size_bytes
+            verdict = snapshot.verdict
+            seen = figures.snapshot_last_verified_at
+            if verdict.is_passed and (seen is None or verdict.verified_at > seen):
+                figures.snapshot_last_verified_at = verdict.verified_at
+
+    async def _apply_config(self) -> None:
+        wanted = {name: table.spec() for name, table in self.settings.schedules.items()}
+        try:
+            await self.schedules.apply_config(wanted)
+            self._is_config_applied = True
+        except PerdureError as exc:
+            if not exc.is_retryable:
+                raise
+            _log.warning("schedules_not_applied", error=exc.message)
+
+    def start(self) -> None:
+        """Run schedules and maintenance in the background, once the engine serves."""
+        self._tasks.append(asyncio.create_task(self._run()))
+
+    async def _run(self) -> None:
+        try:
+            await self.engine.wait_loaded()
+        except PerdureError as exc:
+            _log.error("engine_failed", code=exc.code, error=exc.message)
+            return
+        await self.adopt_left_rdb()
+        await self.maintain()
+        self._tasks.append(asyncio.create_task(self.scheduler.run()))
+        while True:
+            await self.clock.sleep(MAINTENANCE_SECONDS)
+            await self.maintain()
+
+    async def adopt_left_rdb(self) -> None:
+        """Ship an RDB that a shutdown left and that is newer than every snapshot, once."""
+        try:
+            uid = self.ground.identity.layout.uid
+            if not self._rdb.exists():
+                return
+            left_at = datetime.fromtimestamp(int(self._rdb.stat().st_mtime), UTC)
+            snapshots = self.ground.catalogue.snapshots()
+            newest = max((s.manifest.cut_at for s in snapshots), default=None)
+            snapshot_id = file_snapshot_id("boot", left_at, uid)
+            is_known = any(s.snapshot_id == snapshot_id for s in snapshots)
+            if is_known or (newest is not None and left_at <= newest):
+                return
+            target = CutTarget(
+                snapshot_id,
+                Trigger.BOOT,
+                self.ground.storages.names,
+                self.settings.snapshots.compression,
+            )
+            await self.pipeline.adopt_file(self._rdb, target)
+        except PerdureError as exc:
+            _log.warning("left_rdb_not_adopted", error=exc.message)
+
+    async def maintain(self) -> None:
+        """Do what waits: unread backends, the spool, purges, now and then a sweep."""
+        try:
+            if self.rebuild.pending or self.ground.identity.uid is None:
+                await self._read_backends()
+            if not self._is_config_applied:
+                await self._apply_config()
+            await self.pipeline.settle()
+            await self.rotation.purge_due()
+            await self._sweep()
+        except PerdureError as exc:
+            _log.warning("maintenance_failed", code=exc.code, error=exc.message)
+
+    async def _sweep(self) -> None:
+        now = self.clock.now()
+        if self._swept_at is not None and now - self._swept_at < SWEEP_EVERY:
+            return
+        self._swept_at = now
+        for storage in self.ground.storages:
+            if storage.name not in self.rebuild.pending:
+                await self.rotation.sweep(storage)
+
+    async def stop(self) -> None:
+        """End the background work; what is past its commit is waited for."""
+        self.pipeline.stop()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.ground.operations.stop()
+
+    def close(self) -> None:
+        """Let go of the files; the engine must be stopped."""
+        self.ground.catalogue.close()
+        self._lock.release()
+
+
+def make_storage(name: str, table: BackendTable, clock: Clock) -> Storage:
+    """Return a backend that is opened at its first call; wrong options are an error at once."""
+    try:
+        plugin = load_plugin(table.type)
+        options = check_options(plugin, table.options)
+    except BackendConfigError as exc:
+        raise ConfigError(f"backends.{name}: {exc.message}", hint=exc.hint) from exc
+    return Storage(
+        name,
+        lambda: RetryingBackend(plugin.open(options)),
+        clock,
+        BackendFigures(),
+        StorageOptions(table.type, table.timeout, table.transfer_timeout),
+    )

@@ -1,0 +1,31 @@
+"""Failures of the local disk as our errors, and the failpoints that stand between its steps."""
+
+from __future__ import annotations
+
+import errno
+
+from sidecar import failpoints
+from sidecar.errors import ExhaustedError, InternalError, PerdureError
+
+
+def local_disk_error(exc: OSError, what: str) -> PerdureError:
+    """Return our error for a failure of the local disk."""
+    if exc.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return ExhaustedError(
+            f"no room on the local disk to {what}",
+            code="DISK_FULL",
+            hint="Free space on the data directory's file system, then repeat.",
+        )
+    return InternalError(
+        f"the local disk failed to {what}: {exc}",
+        code="LOCAL_DISK_FAILED",
+        hint="Look at the kernel's log for disk errors, and at the data directory's permissions.",
+    )
+
+
+def step(name: str) -> None:
+    """Pass a failpoint; what it raises is the local disk's failure."""
+    try:
+        failpoints.hit(name)
+    except OSError as exc:
+        raise local_disk_error(exc, f"pass {name}") from exc

@@ -1,0 +1,55 @@
+"""Which copies may go: a pure plan from a list of copies, without I/O and without a clock.
+
+A copy is kept by `keep_last` (the newest N), by `keep_within` (younger than an age) or by both
+being unset. Only verified copies count towards N. The floor: the newest verified copy that can be
+restored is never planned for deletion, whatever the policy. Held copies stay and count.
+Safety and manual snapshots belong to no schedule and are never planned here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sidecar.model import Copy, CopyState, Retention
+
+
+@dataclass(frozen=True, slots=True)
+class RetentionPlan:
+    """What stays and what may go; made without changing anything."""
+
+    kept: tuple[Copy, ...]
+    doomed: tuple[Copy, ...]
+
+
+def plan_retention(copies: Sequence[Copy], policy: Retention, now: datetime) -> RetentionPlan:
+    """Plan for one schedule on one backend; tombstoned copies are neither kept nor doomed."""
+    living = sorted(
+        (copy for copy in copies if copy.state is not CopyState.DELETING),
+        key=_age_key,
+        reverse=True,
+    )
+    verified = [copy for copy in living if copy.state is CopyState.AVAILABLE]
+    kept_ids = {copy.manifest.snapshot_id for copy in living if copy.is_held}
+    kept_ids |= {copy.manifest.snapshot_id for copy in verified[:1]}  # the floor
+    if policy.keep_last is None and policy.keep_within_seconds is None:
+        kept_ids |= {copy.manifest.snapshot_id for copy in living}
+    if policy.keep_last is not None:
+        kept_ids |= {copy.manifest.snapshot_id for copy in verified[: policy.keep_last]}
+    if policy.keep_within_seconds is not None:
+        oldest = now - timedelta(seconds=policy.keep_within_seconds)
+        kept_ids |= {c.manifest.snapshot_id for c in living if c.manifest.cut_at > oldest}
+    kept = tuple(copy for copy in living if copy.manifest.snapshot_id in kept_ids)
+    doomed = tuple(copy for copy in living if copy.manifest.snapshot_id not in kept_ids)
+    return RetentionPlan(kept, doomed)
+
+
+def newest_verified(copies: Sequence[Copy]) -> Copy | None:
+    """Return the newest copy that can be restored."""
+    verified = [copy for copy in copies if copy.state is CopyState.AVAILABLE]
+    return max(verified, key=_age_key, default=None)
+
+
+def _age_key(copy: Copy) -> tuple[datetime, str]:
+    return copy.manifest.cut_at, copy.manifest.snapshot_id

@@ -1,0 +1,226 @@
+"""The schedule use cases, and where schedules are kept: versioned objects on every backend.
+
+A revision is a new object and is never overwritten (I3); deleting is a revision too. SQLite holds
+the newest. The configuration writes a revision only when what it says of a schedule has changed
+since it last did, so that a change made by call stands until the file changes. Running them is
+`sidecar.scheduler`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import structlog
+
+from sidecar.errors import (
+    AlreadyExistsError,
+    BlobExistsError,
+    InvalidArgumentError,
+    NotFoundError,
+    PerdureError,
+    RevisionMismatchError,
+)
+from sidecar.ground import Ground
+from sidecar.json_fields import encode_document
+from sidecar.layout import check_schedule_id
+from sidecar.model import JsonObject, Operation, Page, Retention, Schedule, ScheduleSpec
+from sidecar.operations import fingerprint
+from sidecar.paging import ListRequest, paginate
+from sidecar.records import encode_schedule, encode_spec
+from sidecar.requests import Requests
+from sidecar.schedule_times import PRESET_KEEPS, check_timing
+from sidecar.scheduler import Scheduler
+from sidecar.storage import Storage
+from sidecar.usecases import ScheduleView
+
+_log = structlog.get_logger(__name__)
+
+
+class Schedules:
+    """Schedules as callers see them."""
+
+    def __init__(self, ground: Ground, scheduler: Scheduler) -> None:
+        self._ground = ground
+        self._scheduler = scheduler
+        self._requests = Requests(ground.catalogue, ground.clock)
+
+    # --- reading ----------------------------------------------------------------------
+
+    def get(self, schedule_id: str) -> ScheduleView:
+        """Return one that is not deleted."""
+        return ScheduleView(self._find(schedule_id), self._scheduler.status(schedule_id))
+
+    def list(self, request: ListRequest) -> Page[ScheduleView]:
+        """Return a page, by id."""
+        living = [s for s in self._ground.catalogue.schedules() if not s.is_deleted]
+        views = [ScheduleView(s, self._scheduler.status(s.schedule_id)) for s in living]
+        return paginate(views, request)
+
+    def _find(self, schedule_id: str) -> Schedule:
+        found = self._ground.catalogue.find_schedule(schedule_id)
+        if found is None or found.is_deleted:
+            raise NotFoundError(
+                f"there is no schedule {schedule_id!r}",
+                code="SCHEDULE_NOT_FOUND",
+                hint="List the schedules there are: perdure schedule list",
+                context={"schedule_id": schedule_id},
+            )
+        return found
+
+    # --- changing ---------------------------------------------------------------------
+
+    async def create(
+        self, schedule_id: str, spec: ScheduleSpec, request_id: str | None = None
+    ) -> ScheduleView:
+        """Make a schedule; not due for what has passed already."""
+        check_schedule_id(schedule_id)
+        spec = self._checked(_with_default_retention(spec))
+
+        async def work() -> JsonObject:
+            await self._create(schedule_id, spec, None)
+            return {}
+
+        payload: JsonObject = {"schedule_id": schedule_id, "spec": encode_spec(spec)}
+        await self._requests.once("schedule.create", request_id, payload, work)
+        return self.get(schedule_id)
+
+    async def _create(self, schedule_id: str, spec: ScheduleSpec, digest: str | None) -> None:
+        known = self._ground.catalogue.find_schedule(schedule_id)
+        if known is not None and not known.is_deleted:
+            raise AlreadyExistsError(
+                f"schedule {schedule_id!r} exists",
+                hint="Change it with `perdure schedule update`, or choose another id.",
+                context={"schedule_id": schedule_id},
+            )
+        now = self._ground.clock.now()
+        revision = known.revision + 1 if known else 1
+        await self._put(Schedule(schedule_id, revision, spec, now, now, now, config_digest=digest))
+
+    async def update(
+        self,
+        schedule_id: str,
+        spec: ScheduleSpec,
+        etag: str | None = None,
+        request_id: str | None = None,
+    ) -> ScheduleView:
+        """Replace the whole spec; a change of timing or a resumption does not count the past."""
+        spec = self._checked(spec)
+
+        async def work() -> JsonObject:
+            known = self._match(schedule_id, etag)
+            await self._put(self._changed(known, spec))
+            return {}
+
+        payload: JsonObject = {"schedule_id": schedule_id, "spec": encode_spec(spec), "etag": etag}
+        await self._requests.once("schedule.update", request_id, payload, work)
+        return self.get(schedule_id)
+
+    async def delete(
+        self, schedule_id: str, etag: str | None = None, request_id: str | None = None
+    ) -> None:
+        """Remove it; its snapshots stay, and no retention deletes them from then on."""
+
+        async def work() -> JsonObject:
+            known = self._match(schedule_id, etag)
+            now = self._ground.clock.now()
+            await self._put(
+                replace(known, revision=known.revision + 1, updated_at=now, is_deleted=True)
+            )
+            return {}
+
+        payload: JsonObject = {"schedule_id": schedule_id, "etag": etag}
+        await self._requests.once("schedule.delete", request_id, payload, work)
+
+    async def run(self, schedule_id: str, request_id: str | None = None) -> Operation:
+        """Take its snapshot now, beside its due times; result {"snapshot_id"}."""
+        return self._scheduler.run_now(self._find(schedule_id), request_id)
+
+    def _match(self, schedule_id: str, etag: str | None) -> Schedule:
+        known = self._find(schedule_id)
+        if etag and etag != str(known.revision):
+            raise RevisionMismatchError(
+                f"schedule {schedule_id!r} is at revision {known.revision}, not {etag}",
+                context={"schedule_id": schedule_id, "revision": known.revision},
+            )
+        return known
+
+    def _changed(self, known: Schedule, spec: ScheduleSpec) -> Schedule:
+        now = self._ground.clock.now()
+        timing = (spec.preset, spec.cron, spec.time_zone)
+        is_same_timing = timing == (known.spec.preset, known.spec.cron, known.spec.time_zone)
+        is_resumed = known.spec.is_paused and not spec.is_paused
+        return replace(
+            known,
+            revision=known.revision + 1,
+            spec=spec,
+            updated_at=now,
+            anchor_at=known.anchor_at if is_same_timing and not is_resumed else now,
+        )
+
+    def _checked(self, spec: ScheduleSpec) -> ScheduleSpec:
+        check_timing(spec)
+        for name in spec.backends:
+            _ = self._ground.storages[name]
+        for value in (spec.retention.keep_last, spec.retention.keep_within_seconds):
+            if value is not None and value < 0:
+                raise InvalidArgumentError(
+                    "retention is negative", hint="Leave it out to keep everything."
+                )
+        retention = Retention(
+            spec.retention.keep_last or None, spec.retention.keep_within_seconds or None
+        )
+        return replace(spec, retention=retention)
+
+    async def _put(self, schedule: Schedule) -> None:
+        """Put a revision on every backend; one is enough, the others get it when they are back."""
+        failures: list[PerdureError] = []
+        for storage in self._ground.storages:
+            try:
+                await put_revision(self._ground, storage, schedule)
+            except BlobExistsError as exc:
+                raise RevisionMismatchError(
+                    f"backend {storage.name} has revision {schedule.revision} of "
+                    f"schedule {schedule.schedule_id!r} already",
+                    hint="Somebody else writes under this server's name, or a call that was "
+                    "given up came through: restart to read the backends again.",
+                ) from exc
+            except PerdureError as exc:
+                failures.append(exc)
+        if len(failures) == len(self._ground.storages.names):
+            raise failures[0]
+        self._ground.catalogue.put_schedule(schedule)
+
+    # --- configuration ----------------------------------------------------------------
+
+    async def apply_config(self, wanted: Mapping[str, ScheduleSpec]) -> None:
+        """Write what the configuration says of schedules, where that has changed."""
+        for schedule_id, spec in wanted.items():
+            checked = self._checked(_with_default_retention(spec))
+            digest = fingerprint(encode_spec(checked))
+            known = self._ground.catalogue.find_schedule(schedule_id)
+            if known is not None and known.config_digest == digest:
+                continue
+            if known is None or known.is_deleted:
+                await self._create(check_schedule_id(schedule_id), checked, digest)
+            else:
+                await self._put(replace(self._changed(known, checked), config_digest=digest))
+        for known in self._ground.catalogue.schedules():
+            is_dropped = known.schedule_id not in wanted and known.config_digest is not None
+            if is_dropped and not known.is_deleted:
+                now = self._ground.clock.now()
+                gone = replace(known, revision=known.revision + 1, updated_at=now, is_deleted=True)
+                await self._put(replace(gone, config_digest=None))
+                _log.info("schedule_left_config", schedule=known.schedule_id)
+
+
+async def put_revision(ground: Ground, storage: Storage, schedule: Schedule) -> None:
+    """Put one revision on one backend."""
+    key = ground.identity.layout.schedule(schedule.schedule_id, schedule.revision)
+    await storage.put_bytes(key, encode_document(encode_schedule(schedule)))
+
+
+def _with_default_retention(spec: ScheduleSpec) -> ScheduleSpec:
+    if spec.preset is None or spec.retention != Retention():
+        return spec
+    return replace(spec, retention=Retention(keep_last=PRESET_KEEPS[spec.preset]))
