@@ -244,7 +244,7 @@ def _copy_durably(source: Path, target: Path, copy: Copy) -> None:
             while chunk := reader.read(_CHUNK_BYTES):
                 yield chunk
 
-    create_file(target, chunks(), size_bytes=copy.manifest.raw_size_bytes, label="boot_rdb")
+    create_file(target, chunks(), size_bytes=copy.manifest.raw_size_bytes)
     # As old as its data: a file newer than the newest snapshot is shipped at the next boot.
     cut = copy.manifest.cut_at.timestamp()
     os.utime(target, (cut, cut))

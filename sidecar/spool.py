@@ -96,24 +96,24 @@ class Spool:
             "planned_at": encode_instant(now),
             "targets": [_encode_target(target) for target in targets],
         }
-        self._create(cut.record("plan"), document, "spool_plan")
+        self._create(cut.record("plan"), document)
         return cut
 
     def record_cut(self, spooled: SpooledCut, cut: CutResult) -> SpooledCut:
         """Record durably that the file is whole."""
         sync_folder(self.folder)  # the engine fsynced the file; its name is made durable here
-        self._create(spooled.record("cut"), _encode_cut(cut), "spool_cut")
+        self._create(spooled.record("cut"), _encode_cut(cut))
         return replace(spooled, cut=cut, is_cut_recorded=True)
 
     def record_proof(self, spooled: SpooledCut, proof: VerifyResult, now: datetime) -> SpooledCut:
         """Record durably that the file was read back and parsed."""
         document = {"proved_at": encode_instant(now), **_encode_verify(proof)}
-        self._create(spooled.record("proof"), document, "spool_proof")
+        self._create(spooled.record("proof"), document)
         return replace(spooled, proof=proof, proved_at=now)
 
-    def _create(self, path: Path, document: JsonObject, label: str) -> None:
+    def _create(self, path: Path, document: JsonObject) -> None:
         try:
-            create_file(path, [encode_document(document)], label=label)
+            create_file(path, [encode_document(document)])
         except OSError as exc:
             raise local_disk_error(exc, f"write {path.name}") from exc
 
