@@ -1,14 +1,15 @@
-//! The two ways to make a file durable (I4): replace a file, or create one and refuse to replace, callable as prepare and
-//! commit. File calls go through libc, so that a fault-injection shim sees them. What is NOT here: appends to a log,
-//! quarantine of a tail, and the writing by the fork child (which ends here too, through [`Prepared::adopt`]).
+//! The two ways to make a file durable (I4): replace a file, or create one and refuse to replace,
+//! callable as prepare and commit. File calls go through libc, so that a fault-injection shim sees
+//! them. What is NOT here: appends to a log, quarantine of a tail, and the writing by the fork
+//! child (which ends here too, through [`Prepared::adopt`]).
 //!
 //! What is on disk after a crash (process or power), line by line:
 //!
 //! ```text
-//! prepare_file   open + fill     target: as before.  Leftover `.<target>.tmp-<pid>-<n>`, any length (swept at boot)
-//!                fsync           target: as before.  Leftover, whole
-//! rename         rename          process killed: target is the NEW file, whole.  Power cut: old or new, each whole
-//! commit         fsync directory target is the NEW file, whole
+//! prepare_file  open, fill       target as before; leftover `.<target>.tmp-<pid>-<n>`, any length
+//!               fsync            target as before; leftover, whole (leftovers are swept at boot)
+//! rename        rename           killed: target is the NEW file; power cut: old or new; each whole
+//! commit        fsync directory  target is the NEW file, whole
 //! ```
 
 #![allow(unsafe_code)] // system calls: open, fsync, fstat, rename, link, unlink, kill
@@ -28,11 +29,13 @@ const FILE_MODE: libc::mode_t = 0o640;
 /// Stands between the target's name and the process id in a leftover's name.
 const MARK: &str = ".tmp-";
 
-/// The number of the next temporary file of this process; names below it are ours, names at or above it were left by an
-/// earlier process with the same id (in a container every server is process 1).
+/// The number of the next temporary file of this process; names below it are ours, names at or
+/// above it were left by an earlier process with the same id (in a container every server is
+/// process 1).
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
-/// A file that is written and fsynced under a temporary name in its directory, not yet visible. Dropped: removed.
+/// A file that is written and fsynced under a temporary name in its directory, not yet visible.
+/// Dropped: removed.
 #[derive(Debug)]
 pub struct Prepared {
     /// The temporary name.
@@ -61,8 +64,8 @@ pub fn create_new(path: &Path) -> Result<OwnedFd> {
     open(path, flags).map_err(|error| EngineError::from_io("create", path, &error))
 }
 
-/// Write `fill`'s bytes beside `target`: temporary name, write, length check, fsync, close. Nothing is visible yet.
-/// `fill` writes to the descriptor and answers how many bytes the file must have.
+/// Write `fill`'s bytes beside `target`: temporary name, write, length check, fsync, close. Nothing
+/// is visible yet. `fill` writes to the descriptor and answers how many bytes the file must have.
 ///
 /// # Errors
 /// I/O codes; the temporary file is gone then.
@@ -83,7 +86,8 @@ pub fn prepare_file(
     Ok(prepared)
 }
 
-/// Check that `file` has `size_bytes` bytes, then fsync it. Its name is not durable before [`fsync_directory`].
+/// Check that `file` has `size_bytes` bytes, then fsync it. Its name is not durable before
+/// [`fsync_directory`].
 ///
 /// # Errors
 /// I/O codes (`IO_ERROR` when the length differs).
@@ -100,12 +104,14 @@ pub fn seal(file: &OwnedFd, path: &Path, size_bytes: u64) -> Result<()> {
 }
 
 impl Prepared {
-    /// Take over a temporary file that somebody else wrote and fsynced (the fork child and its parent, through [`seal`]).
+    /// Take over a temporary file that somebody else wrote and fsynced (the fork child and its
+    /// parent, through [`seal`]).
     pub fn adopt(temporary: PathBuf, target: PathBuf, is_replacing: bool) -> Self {
         Self { temporary, target, is_replacing }
     }
 
-    /// The commit point: rename (refusing to replace when not replacing). Not durable before [`fsync_directory`].
+    /// The commit point: rename (refusing to replace when not replacing). Not durable before
+    /// [`fsync_directory`].
     ///
     /// # Errors
     /// I/O codes, `FILE_EXISTS`; the temporary file is gone then and the target is as it was.
@@ -122,8 +128,8 @@ impl Prepared {
     /// Rename and fsync the directory.
     ///
     /// # Errors
-    /// As [`Prepared::rename`]. When the directory's fsync fails, the target already has the new content, but a power cut
-    /// can bring the old one back.
+    /// As [`Prepared::rename`]. When the directory's fsync fails, the target already has the new
+    /// content, but a power cut can bring the old one back.
     pub fn commit(self) -> Result<()> {
         let target = self.target.clone();
         self.rename()?;
@@ -151,8 +157,9 @@ pub fn fsync_directory(path: &Path) -> Result<()> {
         .map_err(|error| EngineError::from_io("fsync directory", directory, &error))
 }
 
-/// Remove the temporary files in `directory` whose writer is dead; gives what was removed. Call it at boot, under the data
-/// dir's lock. A file of a living process with that id stays (it may be a stranger's; the next boot looks again).
+/// Remove the temporary files in `directory` whose writer is dead; gives what was removed. Call it
+/// at boot, under the data dir's lock. A file of a living process with that id stays (it may be a
+/// stranger's; the next boot looks again).
 ///
 /// # Errors
 /// I/O codes when the directory cannot be read or a leftover cannot be removed.
@@ -253,8 +260,8 @@ fn rename_over(from: &Path, to: &Path) -> io::Result<()> {
     retried(|| unsafe { libc::rename(from.as_ptr(), to.as_ptr()) }).map(|_| ())
 }
 
-/// Rename without replacing. File systems that cannot (some network ones) get a hard link, which refuses as well; the
-/// temporary name goes with the drop of [`Prepared`].
+/// Rename without replacing. File systems that cannot (some network ones) get a hard link, which
+/// refuses as well; the temporary name goes with the drop of [`Prepared`].
 fn rename_to_new(from: &Path, to: &Path) -> io::Result<()> {
     let (from, to) = (c_path(from)?, c_path(to)?);
     let (here, flags) = (libc::AT_FDCWD, libc::RENAME_NOREPLACE);

@@ -1,5 +1,6 @@
-//! The checksum of RDB files: CRC-64 with Redis's polynomial, start and end value 0, reflected. The arithmetic is
-//! `crc-fast`'s; this seam keeps it warm before a fork, since its first use detects the processor's features (I1).
+//! The checksum of RDB files: CRC-64 with Redis's polynomial, start and end value 0, reflected. The
+//! arithmetic is `crc-fast`'s; this seam keeps it warm before a fork, since its first use detects
+//! the processor's features (I1).
 
 use crc_fast::{CrcAlgorithm, Digest};
 

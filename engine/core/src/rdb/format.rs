@@ -1,13 +1,15 @@
-//! The RDB file as bytes: every constant with its drawing. No code that reads or writes (`save`, `parse`, `strings`).
-//! `docs/formats/rdb.md` tells the same in prose, with what is refused. All multi-byte integers that are not lengths are
-//! little-endian; lengths are big-endian.
+//! The RDB file as bytes: every constant with its drawing. No code that reads or writes (`save`,
+//! `parse`, `strings`). `docs/formats/rdb.md` tells the same in prose, with what is refused. All
+//! multi-byte integers that are not lengths are little-endian; lengths are big-endian.
 //!
 //! ```text
 //! "REDIS" "0010"                                      magic, version as four digits
 //! FA <string name> <string value>                     aux field, any number
 //! FE <length db>                                      what follows belongs to this database
 //! FB <length keys> <length expires>                   a hint of its size
-//! [FC <8 bytes ms> | FD <4 bytes s>] [F8 <length> | F9 <1 byte>] <1 byte type> <string key> <value>
+//! [FC <8 bytes ms> | FD <4 bytes s>]                  of the next key: its end
+//! [F8 <length> | F9 <1 byte>]                         of the next key: idle time or frequency
+//! <1 byte type> <string key> <value>                  a key
 //! ...
 //! FF <8 bytes CRC64 of everything before; 0: none>    end
 //! ```
@@ -32,7 +34,8 @@ pub(super) const OP_SLOT_INFO: u8 = 0xF4;
 pub(super) const OP_FUNCTION2: u8 = 0xF5;
 /// A function library as release candidates of Redis 7.0 wrote it.
 pub(super) const OP_FUNCTION_PRE_GA: u8 = 0xF6;
-/// Data of a module that belongs to no key: `<length id> <length 2> <length when> (<opcode> <payload>)* <length 0>`.
+/// Data of a module that belongs to no key: `<length id> <length 2> <length when> (<opcode>
+/// <payload>)* <length 0>`.
 pub(super) const OP_MODULE_AUX: u8 = 0xF7;
 /// Idle time of the next key: a length (seconds).
 pub(super) const OP_IDLE: u8 = 0xF8;

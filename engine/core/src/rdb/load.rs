@@ -1,5 +1,6 @@
-//! Reading an RDB file into a new keyspace (its framing: `parse`). All or nothing: what fails leaves no keyspace.
-//! Bytes after the end are ignored, as redis-server does on loading; `verify` refuses them.
+//! Reading an RDB file into a new keyspace (its framing: `parse`). All or nothing: what fails
+//! leaves no keyspace. Bytes after the end are ignored, as redis-server does on loading; `verify`
+//! refuses them.
 
 use std::path::Path;
 
@@ -14,8 +15,9 @@ use crate::value::NewValue;
 /// Parse a whole file into a new keyspace. Nothing is kept when it fails.
 ///
 /// # Errors
-/// `RDB_CORRUPT` (offset and reason), `RDB_TRUNCATED`, `RDB_VERSION_UNSUPPORTED`, `RDB_TYPE_UNSUPPORTED` (names db and key),
-/// `RDB_FUNCTIONS_UNSUPPORTED`, `RDB_DATABASE_OUT_OF_RANGE`, `RDB_ALIEN` (not an RDB file), `CANCELLED`, I/O codes.
+/// `RDB_CORRUPT` (offset and reason), `RDB_TRUNCATED`, `RDB_VERSION_UNSUPPORTED`,
+/// `RDB_TYPE_UNSUPPORTED` (names db and key), `RDB_FUNCTIONS_UNSUPPORTED`,
+/// `RDB_DATABASE_OUT_OF_RANGE`, `RDB_ALIEN` (not an RDB file), `CANCELLED`, I/O codes.
 pub fn load(path: &Path, options: LoadOptions<'_>) -> Result<(Keyspace, Summary)> {
     let LoadOptions { databases, expire_before_ms, progress } = options;
     let from = Reader::open(path, false, progress)?;

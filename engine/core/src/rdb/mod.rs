@@ -1,8 +1,10 @@
-//! The RDB format: version 10 is written, versions 1-12 are read (strings today; other types are refused by name with their
-//! key). Pure codec: no fork, no thread, no log. `save` runs in the fork child and allocates nothing (I1).
+//! The RDB format: version 10 is written, versions 1-12 are read (strings today; other types are
+//! refused by name with their key). Pure codec: no fork, no thread, no log. `save` runs in the fork
+//! child and allocates nothing (I1).
 //!
-//! `format` the bytes · `save` and `parse` the framing, side by side · `strings` lengths and strings both ways · `lzf`, `crc`
-//! · `writer`, `reader` the file · `load` into a keyspace · `verify` into nothing. `docs/formats/rdb.md` is the same in prose.
+//! `format` the bytes · `save` and `parse` the framing, side by side · `strings` lengths and
+//! strings both ways · `lzf`, `crc` · `writer`, `reader` the file · `load` into a keyspace ·
+//! `verify` into nothing. `docs/formats/rdb.md` is the same in prose.
 
 mod crc;
 mod format;
@@ -32,8 +34,8 @@ pub struct SaveOptions {
     pub used_memory_bytes: u64,
 }
 
-/// Progress of a save: keys written so far, told every few thousand keys and every MiB. Answering `false` ends the save (the
-/// parent is gone, or it was cancelled).
+/// Progress of a save: keys written so far, told every few thousand keys and every MiB. Answering
+/// `false` ends the save (the parent is gone, or it was cancelled).
 pub type Progress<'a> = &'a mut dyn FnMut(u64) -> bool;
 
 /// What was written.
@@ -54,8 +56,8 @@ pub struct Summary {
     pub aux: Vec<(String, String)>,
     /// Bytes of the file.
     pub size_bytes: u64,
-    /// Per database that has keys: index, keys, keys with an expiry, keys by type name. Counts are the file's, keys left out
-    /// by [`LoadOptions::expire_before_ms`] included.
+    /// Per database that has keys: index, keys, keys with an expiry, keys by type name. Counts are
+    /// the file's, keys left out by [`LoadOptions::expire_before_ms`] included.
     pub databases: Vec<DatabaseSummary>,
     /// Keys left out because their time was over when loading.
     pub expired_skipped: u64,

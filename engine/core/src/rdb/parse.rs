@@ -1,7 +1,9 @@
-//! The framing of an RDB file, versions 1-12: header, opcodes, keys in order, end, checksum. What a key becomes is the
-//! [`Sink`]'s business: a keyspace (`load`) or nothing (`verify`). The counterpart of `save`. Every byte is hostile (I7).
+//! The framing of an RDB file, versions 1-12: header, opcodes, keys in order, end, checksum. What a
+//! key becomes is the [`Sink`]'s business: a keyspace (`load`) or nothing (`verify`). The
+//! counterpart of `save`. Every byte is hostile (I7).
 //!
-//! Adding a type? `format::type_by_number` names it, `Parser::entry` reads it, `Sink` takes it, `save::entry` writes it.
+//! Adding a type? `format::type_by_number` names it, `Parser::entry` reads it, `Sink` takes it,
+//! `save::entry` writes it.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +17,8 @@ use crate::value::Type;
 /// Aux fields that are kept, and bytes of each value; what is beyond is read and dropped.
 const AUX_FIELDS_MAX: usize = 256;
 const AUX_VALUE_BYTES_MAX: usize = 1024;
-/// A key takes at least so many bytes of a file (type, key, value, each one byte or more): bounds what RESIZEDB may ask for.
+/// A key takes at least so many bytes of a file (type, key, value, each one byte or more): bounds
+/// what RESIZEDB may ask for.
 const KEY_BYTES_MIN: u64 = 4;
 /// A key's name in an error's text is cut after so many bytes.
 const SHOWN_KEY_BYTES_MAX: usize = 128;
@@ -48,7 +51,8 @@ pub(super) enum Taken {
     Duplicate,
 }
 
-/// Read a whole file into `sink`. `is_end_strict`: bytes after the end are refused (Redis's loader ignores them).
+/// Read a whole file into `sink`. `is_end_strict`: bytes after the end are refused (Redis's loader
+/// ignores them).
 pub(super) fn parse<S: Sink>(
     from: Reader<'_>,
     sink: &mut S,
@@ -91,7 +95,8 @@ struct Parser<'a> {
 
 impl Parser<'_> {
     fn header(&mut self) -> Result<()> {
-        // A beginning that is not ours is alien, however short the file is; a short one that is ours is truncated.
+        // A beginning that is not ours is alien, however short the file is; a short one that is
+        // ours is truncated.
         let shown = self.from.size_bytes().min(HEADER_BYTES as u64) as usize;
         let mut start = [0; HEADER_BYTES];
         for place in start.iter_mut().take(shown) {

@@ -1,6 +1,7 @@
-//! The file as the parser sees it: bytes with an offset, read in large blocks, with checksum and SHA-256 in the same pass.
-//! It knows lengths only as far as the file goes on (I7): a claim past the file's end is `RDB_TRUNCATED`, not memory.
-//! What the bytes mean stands in `strings` and `parse`.
+//! The file as the parser sees it: bytes with an offset, read in large blocks, with checksum and
+//! SHA-256 in the same pass. It knows lengths only as far as the file goes on (I7): a claim past
+//! the file's end is `RDB_TRUNCATED`, not memory. What the bytes mean stands in `strings` and
+//! `parse`.
 
 #![allow(unsafe_code)] // posix_fadvise, fsync
 
@@ -128,7 +129,8 @@ impl<'a> Reader<'a> {
         self.crc.value()
     }
 
-    /// Read whatever is left, for the SHA-256's sake; gives how many bytes that was and the SHA-256 of the whole file.
+    /// Read whatever is left, for the SHA-256's sake; gives how many bytes that was and the SHA-256
+    /// of the whole file.
     pub(super) fn finish(mut self) -> Result<(u64, String)> {
         let from = self.offset();
         while self.offset() < self.size_bytes {

@@ -1,6 +1,7 @@
-//! Writing a keyspace as an RDB file, version 10. Runs in the fork child and in the foreground: allocates nothing, takes no
-//! lock, has no panic path (I1); everything it needs is made before, in [`SaveScratch`]. Its counterpart is `parse`.
-//! Not here: the fork, the file's name, fsync (`snapshot`, `durable`).
+//! Writing a keyspace as an RDB file, version 10. Runs in the fork child and in the foreground:
+//! allocates nothing, takes no lock, has no panic path (I1); everything it needs is made before, in
+//! [`SaveScratch`]. Its counterpart is `parse`. Not here: the fork, the file's name, fsync
+//! (`snapshot`, `durable`).
 
 use std::os::fd::RawFd;
 
@@ -17,7 +18,8 @@ const BUFFER_BYTES: usize = 512 * 1024;
 /// Progress is told after so many keys, or so many bytes if that comes first.
 const PROGRESS_KEYS: u64 = 4096;
 const PROGRESS_BYTES: u64 = 1024 * 1024;
-/// Stands in the aux field `redis-ver`: the server whose format this is. Tools choose their parser by it.
+/// Stands in the aux field `redis-ver`: the server whose format this is. Tools choose their parser
+/// by it.
 const REDIS_VERSION: &str = "7.0.15";
 
 /// Memory that a save works in, made before the fork.
@@ -61,8 +63,9 @@ fn head(options: &SaveOptions) -> Vec<u8> {
     head
 }
 
-/// Write the whole keyspace to `fd` (not fsynced). Allocates nothing, takes no lock. Keys whose time is over and that were
-/// not deleted yet are written too, as Redis does: a load leaves them out.
+/// Write the whole keyspace to `fd` (not fsynced). Allocates nothing, takes no lock. Keys whose
+/// time is over and that were not deleted yet are written too, as Redis does: a load leaves them
+/// out.
 ///
 /// # Errors
 /// The operating system's error number, or `ECANCELED` when `progress` said stop.

@@ -1,5 +1,6 @@
-//! Lengths and strings in their encodings, both ways, side by side (drawings: `format`). The saving half runs in the fork
-//! child: no allocation, no panic (I1). The loading half believes no length (I7): what a file cannot hold is not allocated.
+//! Lengths and strings in their encodings, both ways, side by side (drawings: `format`). The saving
+//! half runs in the fork child: no allocation, no panic (I1). The loading half believes no length
+//! (I7): what a file cannot hold is not allocated.
 
 #![allow(unsafe_code)] // mmap, munmap: memory for one huge string in the fork child
 
@@ -10,7 +11,8 @@ use super::writer::Writer;
 use crate::error::Result;
 use crate::limits::BULK_BYTES_MAX;
 
-/// Strings up to this length are packed into memory made before the fork; longer ones get a mapping of their own.
+/// Strings up to this length are packed into memory made before the fork; longer ones get a mapping
+/// of their own.
 const PACKED_BYTES: usize = 256 * 1024;
 
 /// What packing a string needs, made before the fork.
@@ -25,7 +27,7 @@ impl Packer {
     }
 }
 
-// --------------------------------------------------------------------------------------------------------- lengths
+// ----------------------------------------------------------------------------------------- lengths
 
 /// Write a length in its shortest form.
 #[inline]
@@ -71,9 +73,10 @@ pub(super) fn load_length(from: &mut Reader<'_>) -> Result<u64> {
     }
 }
 
-// --------------------------------------------------------------------------------------------------------- strings
+// ----------------------------------------------------------------------------------------- strings
 
-/// Write bytes as a string: as an integer if they are the canonical text of one, packed if that pays, else as they are.
+/// Write bytes as a string: as an integer if they are the canonical text of one, packed if that
+/// pays, else as they are.
 #[inline]
 pub(super) fn save_string(
     out: &mut Writer<'_>,
@@ -123,7 +126,8 @@ fn save_packed(
     packer: &mut Packer,
     bytes: &[u8],
 ) -> std::result::Result<bool, i32> {
-    // Unpacking costs on each load: a sixteenth must be won, and never less than the second length costs.
+    // Unpacking costs on each load: a sixteenth must be won, and never less than the second length
+    // costs.
     let room = bytes.len() - (bytes.len() / 16).max(4);
     let Packer { table, packed } = packer;
     if let Some(place) = packed.get_mut(..room) {
@@ -212,7 +216,7 @@ fn checked(from: &Reader<'_>, length: u64) -> Result<usize> {
     }
 }
 
-// -------------------------------------------------------------------------------------------------------- integers
+// ---------------------------------------------------------------------------------------- integers
 
 /// Longest decimal text of an `i64`.
 pub(super) const DECIMAL_BYTES_MAX: usize = 20;
@@ -271,7 +275,8 @@ impl Mapping {
     }
 
     fn as_mut(&mut self) -> &mut [u8] {
-        // SAFETY: the mapping is `size` bytes, readable and writable, zeroed, and ours alone until the drop.
+        // SAFETY: the mapping is `size` bytes, readable and writable, zeroed, and ours alone until
+        // the drop.
         unsafe { std::slice::from_raw_parts_mut(self.place.cast(), self.size) }
     }
 }

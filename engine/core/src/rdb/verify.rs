@@ -1,5 +1,6 @@
-//! The read-back that makes a snapshot count: a whole file, past the page cache, parsed as a load would and kept nowhere.
-//! Stricter than a load: bytes after the end are refused. Knowingly not found here: a key that stands in the file twice.
+//! The read-back that makes a snapshot count: a whole file, past the page cache, parsed as a load
+//! would and kept nowhere. Stricter than a load: bytes after the end are refused. Knowingly not
+//! found here: a key that stands in the file twice.
 
 use std::path::Path;
 
@@ -10,7 +11,8 @@ use super::strings::Loaded;
 use crate::error::Result;
 use crate::limits::DATABASES_MAX;
 
-/// Parse a whole file, past the page cache (it is fsynced first, since only clean pages can be dropped), keeping nothing.
+/// Parse a whole file, past the page cache (it is fsynced first, since only clean pages can be
+/// dropped), keeping nothing.
 ///
 /// # Errors
 /// As [`super::load`].

@@ -1,5 +1,6 @@
-//! The buffer between the encoder and the file: bytes in, large `write` calls out, one checksum pass over the buffer.
-//! Runs in the fork child: no allocation, no lock, no panic (I1). Errors are error numbers: the child has no text.
+//! The buffer between the encoder and the file: bytes in, large `write` calls out, one checksum
+//! pass over the buffer. Runs in the fork child: no allocation, no lock, no panic (I1). Errors are
+//! error numbers: the child has no text.
 
 #![allow(unsafe_code)] // write, sync_file_range
 
@@ -8,7 +9,8 @@ use std::os::fd::RawFd;
 
 use super::crc::Crc64;
 
-/// The kernel is asked to begin writing back after so many bytes, so that the final fsync does not wait for the whole file.
+/// The kernel is asked to begin writing back after so many bytes, so that the final fsync does not
+/// wait for the whole file.
 const WRITE_BACK_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Writes to a descriptor through a buffer that the caller lends.

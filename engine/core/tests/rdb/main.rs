@@ -1,0 +1,9 @@
+//! RDB files: round trips, damage at every byte, alien files, and a real redis-server on both
+//! sides. One binary of several rooms; `files` builds inputs, `redis` starts the peer.
+
+mod alien;
+mod damage;
+mod files;
+mod peer;
+mod redis;
+mod round_trip;
