@@ -69,7 +69,7 @@ impl<'a> Reader<'a> {
             path,
             progress,
             size_bytes: found.len(),
-            buffer: vec![0; BLOCK_BYTES],
+            buffer: vec![0; BLOCK_BYTES.min(usize::try_from(found.len()).unwrap_or(BLOCK_BYTES))],
             at: 0,
             end: 0,
             buffer_offset: 0,

@@ -42,7 +42,7 @@ fn strings() -> Vec<Vec<u8>> {
 }
 
 pub fn every_kind() -> Keyspace {
-    let mut keyspace = Keyspace::new(16);
+    let (mut keyspace, strings) = (Keyspace::new(16), strings());
     for index in 0..16 {
         let db = keyspace.db_mut(index);
         for value in integers() {
@@ -52,7 +52,10 @@ pub fn every_kind() -> Keyspace {
         if index == 3 {
             continue; // One database without strings, one (5) without anything.
         }
-        for (number, value) in strings().iter().enumerate() {
+        for (number, value) in strings.iter().enumerate() {
+            if value.len() > 100_000 && index != 0 {
+                continue; // Long ones once.
+            }
             let name = format!("string:{number}");
             let expiry = match number % 3 {
                 0 => Expiry::At(4_000_000_000_000 + number as i64),
@@ -97,7 +100,7 @@ fn every_kind_of_string_comes_back_with_and_without_packing_and_checksum() {
         assert_eq!(summary, verify(&path).unwrap());
         sizes.push(saved.size_bytes);
     }
-    assert!(sizes[0] < sizes[1] / 2, "packing pays: {sizes:?}");
+    assert!(sizes[0] * 10 < sizes[1] * 6, "packing pays: {sizes:?}");
 }
 
 #[test]
