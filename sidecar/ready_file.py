@@ -1,0 +1,41 @@
+"""The ready file: written once everything serves, so that a script knows when and where.
+
+JSON with `pid`, `ports` and `addresses` by door (`resp`, `data`, `control`, `http`). It appears
+whole or not at all, and is removed when the server leaves by itself. It promises nothing across a
+crash of the machine, so it is not made durable and I4 does not apply.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from sidecar.errors import ConfigError
+
+
+def write_ready_file(path: Path, ports: Mapping[str, int], addresses: Mapping[str, str]) -> None:
+    """Write the file in one step.
+
+    Raises:
+        ConfigError: it cannot be written where it is wanted.
+    """
+    document = {"pid": os.getpid(), "ports": dict(ports), "addresses": dict(addresses)}
+    text = json.dumps(document, indent=2) + "\n"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        temporary.write_text(text)
+        temporary.rename(path)
+    except OSError as exc:
+        raise ConfigError(
+            f"the ready file {path} cannot be written: {exc}",
+            hint="name a file in a folder that the server may write to",
+            context={"path": str(path)},
+        ) from exc
+
+
+def remove_ready_file(path: Path) -> None:
+    """Remove the file; one that is gone already is fine."""
+    path.unlink(missing_ok=True)
