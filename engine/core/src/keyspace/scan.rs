@@ -66,33 +66,59 @@ impl Db {
         }
     }
 
-    /// A key at random, `draw` being 64 random bits. Nearly uniform: a stripe is drawn by its share
-    /// of the hash space, then slots in it until one is occupied.
+    /// A key at random, `draw` being 64 random bits.
+    ///
+    /// A place of the directory is drawn and kept in proportion to how full its stripe is, against
+    /// four times the mean, so that keys in thin and in full stripes come up alike; then slots in
+    /// it until one is occupied. Both loops are bounded: a database that is nearly empty after many
+    /// deletions takes the next key there is.
     pub fn random(&self, draw: u64) -> Option<EntryRef<'_>> {
-        if self.is_empty() {
-            return None;
-        }
-        let mut place = self.directory.place_of(KeyHash(draw));
-        while self.directory.at_place(place).len() == 0 {
-            place = self.directory.next_place(place) % self.directory.places();
-        }
-        let stripe = self.directory.at_place(place);
-        let mut state = draw;
-        for _ in 0..128 {
-            // Knuth's linear congruential generator; its high bits are good enough to choose a
-            // slot.
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            let index = ((state >> 32) * stripe.slots_len() as u64) >> 32;
-            if let Some(entry) = stripe.entry_at(index as usize) {
-                return Some(entry);
+        let directory = &self.directory;
+        let full = 4 * self.len().div_ceil(directory.places()) as u64;
+        let mut draws = Draws(draw);
+        let mut place = 0;
+        for _ in 0..DRAWS_MAX {
+            place = directory.place_of(KeyHash(draws.next()));
+            let span = (directory.next_place(place) - directory.first_place(place)) as u64;
+            if draws.below(full * span) < directory.at_place(place).len() as u64 {
+                break;
             }
         }
-        (0..stripe.slots_len()).find_map(|index| stripe.entry_at(index))
+        let mut stripes_left = directory.places();
+        while directory.at_place(place).len() == 0 && stripes_left > 0 {
+            place = directory.next_place(place) % directory.places();
+            stripes_left -= 1;
+        }
+        let stripe = directory.at_place(place);
+        let slots = stripe.slots_len();
+        (0..DRAWS_MAX)
+            .find_map(|_| stripe.entry_at(draws.below(slots as u64) as usize))
+            .or_else(|| (0..slots).find_map(|index| stripe.entry_at(index)))
     }
 
     /// All entries in hash order. Allocates nothing (the fork child walks it, I1).
     pub fn iter(&self) -> Iter<'_> {
         Iter { directory: &self.directory, place: 0, index: 0 }
+    }
+}
+
+/// Draws of RANDOMKEY, at most, before it takes what is near.
+const DRAWS_MAX: usize = 128;
+
+/// Random numbers from one (splitmix64).
+struct Draws(u64);
+
+impl Draws {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// A number below `bound`; 0 when `bound` is 0.
+    fn below(&mut self, bound: u64) -> u64 {
+        ((u128::from(self.next()) * u128::from(bound)) >> 64) as u64
     }
 }
 

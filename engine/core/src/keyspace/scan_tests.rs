@@ -112,5 +112,6 @@ fn random_draws_reach_every_key_about_equally() {
     }
     let expected: HashSet<_> = (0..20).map(key_of).collect();
     assert_eq!(draws.keys().cloned().collect::<HashSet<_>>(), expected);
-    assert!(draws.values().all(|count| (250..4000).contains(count)), "{draws:?}");
+    // Uniform would be 1000 each; only a stripe with four times the mean could fall behind.
+    assert!(draws.values().all(|count| (400..2000).contains(count)), "{draws:?}");
 }

@@ -12,7 +12,7 @@
 //!  tag: the 16 bits of the hash right after the stripe's own prefix │ E: the entry has an expiry
 //!  all zero: an empty slot
 //!
-//!  slots   │ 0 ................ capacity-1 │ overflow │ 0 │        home slot = tag * capacity >> 16
+//!  slots   │ 0 ................ capacity-1 │ overflow │ 0 │    home slot = tag * capacity >> 16
 //! ```
 //! Home grows with the tag and collisions are put in order (sorted linear probing), so the slots
 //! always are in hash order: SCAN and the snapshot walk them as they lie, without sorting, and a
