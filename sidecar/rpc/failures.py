@@ -55,7 +55,6 @@ STATUS_BY_CODE: dict[str, Code] = {
     "OPERATION_NOT_FOUND": Code.NOT_FOUND,
     "BACKEND_NOT_FOUND": Code.NOT_FOUND,
     "SPOOL_FULL": Code.RESOURCE_EXHAUSTED,
-    "BACKEND_IDENTITY_CONFLICT": Code.FAILED_PRECONDITION,
     "SNAPSHOT_IN_USE": Code.FAILED_PRECONDITION,
     "CATALOGUE_FAILED": Code.INVALID_ARGUMENT,
     "CATALOGUE_TOO_NEW": Code.INVALID_ARGUMENT,
@@ -76,8 +75,9 @@ STATUS_BY_CODE: dict[str, Code] = {
     "FILE_MISSING": Code.FAILED_PRECONDITION,
     "FILE_EXISTS": Code.FAILED_PRECONDITION,
 }
-# Families of the engine's codes, as `sidecar.engine` sorts them into classes.
+# Families of codes; the engine's as `sidecar.engine` sorts them into classes.
 STATUS_BY_PREFIX: tuple[tuple[str, Code], ...] = (
+    ("BOOT_SOURCE_", Code.FAILED_PRECONDITION),
     ("CONFIG_", Code.INVALID_ARGUMENT),
     ("MEMORY_", Code.RESOURCE_EXHAUSTED),
     ("RDB_", Code.DATA_LOSS),
