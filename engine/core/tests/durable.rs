@@ -130,3 +130,61 @@ fn leftovers_of_dead_processes_are_swept_and_nothing_else() {
     left.sort();
     assert_eq!(scratch.names(), left);
 }
+
+/// Not a test of its own: what the crash test below runs in another process.
+#[test]
+#[ignore = "run by `a_crash_at_each_failpoint_leaves_the_old_or_the_new_file`"]
+fn replace_the_file_named_by_the_environment() {
+    perdure_engine::failpoint::arm_from_environment().unwrap();
+    let target = PathBuf::from(std::env::var_os("PERDURE_TEST_TARGET").unwrap());
+    let done = durable::prepare_file(&target, true, &mut |fd| write(fd, "new"));
+    if let Err(error) = done.and_then(Prepared::commit) {
+        println!("failed with {}", error.code);
+    }
+}
+
+fn replace_in_another_process(target: &Path, failpoint: &str) -> std::process::Output {
+    std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "--ignored", "--nocapture", "replace_the_file_named_by_the_environment"])
+        .env("PERDURE_FAILPOINTS", failpoint)
+        .env("PERDURE_TEST_TARGET", target)
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn a_crash_at_each_failpoint_leaves_the_old_or_the_new_file() {
+    let scratch = Scratch::new("crash");
+    let target = scratch.0.join("dump.rdb");
+    for (name, found_after, leftovers) in [
+        ("durable.written", "old", 1),
+        ("durable.fsynced", "old", 1),
+        ("durable.renamed", "new", 0),
+    ] {
+        std::fs::write(&target, "old").unwrap();
+        let killed = replace_in_another_process(&target, &format!("{name}=kill"));
+        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&killed.status), Some(9));
+        assert_eq!(std::fs::read_to_string(&target).unwrap(), found_after, "{name}");
+        assert_eq!(scratch.names().len(), 1 + leftovers, "{name}");
+        assert_eq!(durable::sweep_leftovers(&scratch.0).unwrap().len(), leftovers, "{name}");
+        assert_eq!(scratch.names(), ["dump.rdb"]);
+    }
+}
+
+#[test]
+fn a_failing_fsync_is_an_error_and_leaves_the_old_file() {
+    let scratch = Scratch::new("fsync");
+    let target = scratch.0.join("dump.rdb");
+    for (failpoint, code, found_after) in [
+        ("durable.written=error:ENOSPC", "DISK_FULL", "old"),
+        ("durable.fsynced=error:EIO", "IO_ERROR", "old"),
+        ("durable.renamed=error:EIO", "IO_ERROR", "new"),
+    ] {
+        std::fs::write(&target, "old").unwrap();
+        let output = replace_in_another_process(&target, failpoint);
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(said.contains(&format!("failed with {code}")), "{failpoint}: {said}");
+        assert_eq!(std::fs::read_to_string(&target).unwrap(), found_after, "{failpoint}");
+        assert_eq!(scratch.names(), ["dump.rdb"]);
+    }
+}

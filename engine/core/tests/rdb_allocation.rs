@@ -1,30 +1,39 @@
-//! A save allocates nothing after `SaveScratch::new` (I1): a counting global allocator watches it.
-//! A binary of its own, because the allocator is the whole process's.
+//! What the codec allocates, watched by a counting global allocator: a save nothing at all after
+//! `SaveScratch::new` (I1), a load of a file with lying lengths no more than the file warrants (I7).
+//! A binary of its own, because the allocator is the whole process's; counts are per thread.
 
 #![allow(unsafe_code)] // the counting allocator
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
 use std::os::fd::AsRawFd;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use perdure_engine::keyspace::{Expiry, Keyspace};
-use perdure_engine::rdb::{self, SaveOptions, SaveScratch};
+use perdure_engine::rdb::{self, LoadOptions, SaveOptions, SaveScratch};
 use perdure_engine::value::NewValue;
 
 struct Counting;
 
-static CALLS: AtomicU64 = AtomicU64::new(0);
+thread_local! {
+    static CALLS: Cell<u64> = const { Cell::new(0) };
+    static LARGEST_BYTES: Cell<usize> = const { Cell::new(0) };
+}
+
+fn note(size_bytes: usize) {
+    CALLS.set(CALLS.get() + 1);
+    LARGEST_BYTES.set(LARGEST_BYTES.get().max(size_bytes));
+}
 
 // SAFETY: every call is passed to the system's allocator unchanged.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        CALLS.fetch_add(1, Ordering::SeqCst);
+        note(layout.size());
         // SAFETY: the caller's own promise.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
-        CALLS.fetch_add(1, Ordering::SeqCst);
+        note(0);
         // SAFETY: the caller's own promise.
         unsafe { System.dealloc(place, layout) }
     }
@@ -64,19 +73,45 @@ fn a_save_allocates_and_frees_nothing() {
         let file = std::fs::File::create(&path).unwrap();
         let mut scratch = SaveScratch::new(&options);
         let mut told = 0;
-        let before = CALLS.load(Ordering::SeqCst);
+        let before = CALLS.get();
         let saved = rdb::save(&keyspace, &options, &mut scratch, file.as_raw_fd(), &mut |_| {
             told += 1;
             true
         });
-        let after = CALLS.load(Ordering::SeqCst);
+        let after = CALLS.get();
         assert_eq!(after - before, 0, "calls of the allocator while saving");
         assert_eq!(saved.unwrap().keys, keyspace.len() as u64);
         assert!(told > 5);
     }
     std::fs::remove_file(path).unwrap();
     // The counter counts: this test can fail.
-    let before = CALLS.load(Ordering::SeqCst);
+    let before = CALLS.get();
     drop(std::hint::black_box(vec![1_u8; 100]));
-    assert_eq!(CALLS.load(Ordering::SeqCst) - before, 2);
+    assert_eq!(CALLS.get() - before, 2);
+}
+
+/// Files of a few dozen bytes that claim gigabytes: refused, or loaded, in little memory.
+#[test]
+fn a_file_with_lying_lengths_gets_no_memory_for_them() {
+    let name = format!("perdure-lying-{}.rdb", std::process::id());
+    let path = std::env::temp_dir().join(name);
+    let all_ones = [&[0x81], [0xFF; 8].as_slice()].concat();
+    let half_gib = [0x80, 0x20, 0, 0, 0];
+    let lzf = [b"\0\x01k\xC3\x03".as_slice(), &half_gib, &[0xE0, 0xFF, 0]].concat();
+    let sizes = [&[0xFB], all_ones.as_slice(), &all_ones, b"\0\x01k\x01v"].concat();
+    let plain = [b"\0\x01k".as_slice(), &half_gib].concat();
+    for (item, is_loaded) in [(lzf, false), (plain, false), (sizes, true)] {
+        let bytes = [b"REDIS0010".as_slice(), &item, &[0xFF; 1], &[0; 8]].concat();
+        std::fs::write(&path, bytes).unwrap();
+        LARGEST_BYTES.set(0);
+        let progress = &mut |_, _| true;
+        let options = LoadOptions { databases: 16, expire_before_ms: None, progress };
+        let loaded = rdb::load(&path, options);
+        assert!(LARGEST_BYTES.get() < 100_000, "{} bytes at once", LARGEST_BYTES.get());
+        assert_eq!(loaded.is_ok(), is_loaded);
+        if let Ok((keyspace, _)) = loaded {
+            assert!(keyspace.memory_bytes() < 1 << 20, "{} bytes", keyspace.memory_bytes());
+        }
+    }
+    std::fs::remove_file(path).unwrap();
 }

@@ -83,16 +83,16 @@ pub(super) fn save_string(
     packer: Option<&mut Packer>,
     bytes: &[u8],
 ) -> std::result::Result<(), i32> {
-    if bytes.len() <= INT_TEXT_BYTES_MAX
-        && let Some(value) = canonical_i32(bytes)
-    {
-        return save_int_encoded(out, value);
-    }
-    if bytes.len() >= LZF_BYTES_MIN
-        && let Some(packer) = packer
-        && save_packed(out, packer, bytes)?
-    {
-        return Ok(());
+    if bytes.len() <= INT_TEXT_BYTES_MAX {
+        if let Some(value) = canonical_i32(bytes) {
+            return save_int_encoded(out, value);
+        }
+    } else if bytes.len() >= LZF_BYTES_MIN {
+        if let Some(packer) = packer {
+            if save_packed(out, packer, bytes)? {
+                return Ok(());
+            }
+        }
     }
     save_length(out, bytes.len() as u64)?;
     out.put(bytes)
