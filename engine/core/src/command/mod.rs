@@ -1,9 +1,25 @@
-//! What commands mean. One file a family, every handler with the same shape. R4 owns this room.
+//! What commands mean. One file a family, every handler with the same shape: `fn(&mut Cx, Args)`.
 //! The caller (a loop of `server`) holds the engine lock and runs a batch; this room never touches a socket.
+//! `table` says what exists, `execute` decides whether it may run, `lookup` is the one way to keys (lazy expiry).
+
+mod connection;
+mod execute;
+mod extended;
+mod generic;
+mod glob;
+mod lookup;
+mod server;
+mod string;
+mod table;
+mod texts;
 
 use std::sync::Arc;
 
-use crate::resp::{Args, Reply};
+pub use execute::{disconnect, execute};
+pub use glob::matches as glob_matches;
+pub use lookup::expire_cycle;
+
+use crate::resp::Reply;
 use crate::session::Session;
 use crate::state::{Shared, State};
 
@@ -19,6 +35,10 @@ pub struct Cx<'a> {
     pub reply: &'a mut Reply,
     /// Unix ms, one value for the whole command (for a transaction: one for all of it).
     pub now_ms: i64,
+    /// The handler has said what to log ([`Cx::rewrite`]), so the command is not logged as it was sent.
+    pub is_rewritten: bool,
+    /// The handler has started the end of the server.
+    pub is_shutting_down: bool,
 }
 
 /// What the loop does after a command.
@@ -35,23 +55,8 @@ pub enum Outcome {
     Shutdown,
 }
 
-/// Execute one command: lookup, arity, MULTI queueing, refusals (LOADING, MISCONF), the handler, the effects' unit, statistics.
-pub fn execute(
-    _state: &mut State,
-    _shared: &Arc<Shared>,
-    _session: &mut Session,
-    _reply: &mut Reply,
-    _args: Args<'_>,
-) -> Outcome {
-    todo!()
-}
-
 /// The index of the first key argument of a command, for prefetching; `None` if it takes none or is unknown.
-pub fn first_key_index(_name: &[u8]) -> Option<usize> {
-    todo!()
-}
-
-/// Forget what the session left behind in the state (watched keys, client table): called by the loop when it closes.
-pub fn disconnect(_state: &mut State, _session: &mut Session) {
-    todo!()
+pub fn first_key_index(name: &[u8]) -> Option<usize> {
+    let first = table::find(name)?.key_range.0;
+    usize::try_from(first).ok().filter(|&index| index > 0)
 }

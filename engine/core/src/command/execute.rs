@@ -1,0 +1,235 @@
+//! From arguments to an effect: which command it is, whether it may run now, MULTI queueing, the handler, the unit of
+//! effects, the figures. The order of refusals is Redis's, since a client sees the first one that applies.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::connection::transaction;
+use super::lookup::count;
+use super::table::spec::{LOADING, NO_MULTI, PROTECTED, WRITE};
+use super::table::{Resolved, Spec, resolve};
+use super::{Cx, Outcome, texts};
+use crate::config::Access;
+use crate::resp::{Args, Reply};
+use crate::session::{ReplyMode, Session};
+use crate::state::{Shared, State};
+
+/// Execute one command: lookup, arity, MULTI queueing, refusals (LOADING, MISCONF), the handler, the effects' unit, statistics.
+pub fn execute(
+    state: &mut State,
+    shared: &Arc<Shared>,
+    session: &mut Session,
+    reply: &mut Reply,
+    args: Args<'_>,
+) -> Outcome {
+    let now_ms = shared.clock.unix_ms();
+    let written = reply.len();
+    state.keyspace.tick(now_ms);
+    let mut cx =
+        Cx { state, shared, session, reply, now_ms, is_rewritten: false, is_shutting_down: false };
+    let outcome = cx.dispatch(args);
+    if outcome == Outcome::WritesPaused {
+        return outcome;
+    }
+    cx.session.info.active_at_ms.store(now_ms, Ordering::Relaxed);
+    cx.silence(written);
+    outcome
+}
+
+/// Forget what the session left behind in the state (watched keys, client table): called by the loop when it closes.
+pub fn disconnect(state: &mut State, session: &mut Session) {
+    transaction::forget_watched(&mut state.effects, session);
+    session.transaction = None;
+    state.clients.remove(&session.info.id);
+}
+
+impl Cx<'_> {
+    /// Decide and run; the reply is complete afterwards.
+    fn dispatch(&mut self, args: Args<'_>) -> Outcome {
+        let spec = match self.admit(args) {
+            Ok(spec) => spec,
+            Err(text) => {
+                self.refuse(args, &text);
+                return Outcome::Done { is_write: false };
+            }
+        };
+        if self.session.transaction.is_some() && !transaction::runs_at_once(spec) {
+            match transaction::queue(self.session, spec, args) {
+                Ok(()) => self.reply.simple("QUEUED"),
+                Err(text) => self.reply.error(text),
+            }
+            return Outcome::Done { is_write: false };
+        }
+        if self.state.are_writes_paused && self.may_write(spec) {
+            return Outcome::WritesPaused;
+        }
+        *self.session.info.last_command.lock() = spec.name;
+        let dirty = self.state.effects.dirty;
+        self.run(spec, args);
+        let has_effects = self.state.effects.unit_commands() > 0;
+        self.state.effects.end_unit();
+        if self.is_shutting_down {
+            return Outcome::Shutdown;
+        }
+        Outcome::Done { is_write: has_effects || self.state.effects.dirty != dirty }
+    }
+
+    /// Run one command that has been admitted and let its effect be logged. EXEC calls this for each queued one.
+    pub(super) fn run(&mut self, spec: &'static Spec, args: Args<'_>) {
+        count(&self.shared.stats.counters.commands_total);
+        self.is_rewritten = false;
+        let (dirty, db) = (self.state.effects.dirty, self.session.db);
+        (spec.handler)(self, args);
+        if self.state.effects.dirty != dirty && !self.is_rewritten && spec.has(WRITE) {
+            if self.state.effects.is_logging() {
+                let sent: Vec<&[u8]> = args.iter().collect();
+                self.state.effects.rewrite(db, &sent);
+            }
+        }
+    }
+
+    /// Find the command and check whether it may run now.
+    fn admit(&self, args: Args<'_>) -> Result<&'static Spec, Vec<u8>> {
+        let spec = match resolve(args) {
+            Resolved::Found(spec) => spec,
+            Resolved::Unknown => return Err(unknown(args)),
+            Resolved::UnknownSub => return Err(unknown_sub(args)),
+        };
+        if !spec.takes(args.len()) {
+            return Err(texts::arity(spec.name).into());
+        }
+        if spec.has(PROTECTED) && !self.is_allowed(self.state.config.enable_debug_command) {
+            return Err(protected("DEBUG", "enable-debug-command").into());
+        }
+        let is_write = self.is_write(spec);
+        if is_write || spec.name == "ping" {
+            self.check_disk(is_write)?;
+        }
+        if self.shared.stats.is_loading.load(Ordering::Relaxed) && !self.runs_while_loading(spec) {
+            return Err(texts::LOADING.into());
+        }
+        if self.session.transaction.is_some() && spec.has(NO_MULTI) {
+            return Err(b"ERR Command not allowed inside a transaction".to_vec());
+        }
+        Ok(spec)
+    }
+
+    /// Refuse writes (and PING, by which health checks notice) after a failed save; writes alone after a failed log.
+    fn check_disk(&self, is_write: bool) -> Result<(), Vec<u8>> {
+        let config = &self.state.config;
+        if is_write && self.shared.gate.has_failed() {
+            return Err(texts::MISCONF_LOG.into());
+        }
+        if config.stop_writes_on_bgsave_error
+            && !config.save.is_empty()
+            && self.state.save.is_last_bgsave_failed
+        {
+            return Err(texts::MISCONF_RDB.into());
+        }
+        Ok(())
+    }
+
+    /// Whether the command, or for EXEC a queued one, changes data.
+    fn is_write(&self, spec: &Spec) -> bool {
+        spec.has(WRITE) || (spec.name == "exec" && self.has_queued(|queued| queued.has(WRITE)))
+    }
+
+    /// As [`Cx::is_write`], with DEBUG, which can replace the data (RELOAD), among the writes.
+    fn may_write(&self, spec: &Spec) -> bool {
+        let may = |spec: &Spec| spec.has(WRITE) || spec.has(PROTECTED);
+        may(spec) || (spec.name == "exec" && self.has_queued(may))
+    }
+
+    fn runs_while_loading(&self, spec: &Spec) -> bool {
+        spec.has(LOADING)
+            && !(spec.name == "exec" && self.has_queued(|queued| !queued.has(LOADING)))
+    }
+
+    fn has_queued(&self, is_meant: impl Fn(&Spec) -> bool) -> bool {
+        let Some(transaction) = &self.session.transaction else { return false };
+        transaction
+            .commands
+            .iter()
+            .any(|args| transaction::resolve_queued(args).is_some_and(&is_meant))
+    }
+
+    /// Whether this client may use what `access` guards.
+    pub(super) fn is_allowed(&self, access: Access) -> bool {
+        match access {
+            Access::No => false,
+            Access::Yes => true,
+            Access::Local => {
+                let host = self.session.info.address.rsplit_once(':').map_or("", |(host, _)| host);
+                let host = host.trim_start_matches('[').trim_end_matches(']');
+                host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+            }
+        }
+    }
+
+    /// Answer a refusal; inside MULTI it spoils the transaction, and at EXEC it ends it.
+    fn refuse(&mut self, args: Args<'_>, text: &[u8]) {
+        if self.session.transaction.is_some() && args.get(0).eq_ignore_ascii_case(b"exec") {
+            transaction::discard_all(self);
+            let why = b"EXECABORT Transaction discarded because of: ";
+            return self.error_bytes(&[why.as_slice(), text].concat());
+        }
+        if let Some(transaction) = &mut self.session.transaction {
+            transaction.is_aborted = true;
+        }
+        self.error_bytes(text);
+    }
+
+    /// An error reply that may quote bytes of the client which are not UTF-8.
+    pub(super) fn error_bytes(&mut self, text: &[u8]) {
+        self.reply.errors += 1;
+        self.reply.raw(b"-");
+        let line: Vec<u8> = text
+            .iter()
+            .map(|&byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { byte })
+            .collect();
+        self.reply.raw(&line);
+        self.reply.raw(b"\r\n");
+    }
+
+    /// CLIENT REPLY: take back what was written since `written`, if this command is not to be answered.
+    fn silence(&mut self, written: usize) {
+        self.session.reply_mode = match self.session.reply_mode {
+            ReplyMode::On => return,
+            ReplyMode::Off => ReplyMode::Off,
+            ReplyMode::SkipNext => ReplyMode::Skip,
+            ReplyMode::Skip => ReplyMode::On,
+        };
+        self.reply.truncate(written);
+    }
+}
+
+/// The text for a command that does not exist: its name and the first 128 bytes of its arguments.
+fn unknown(args: Args<'_>) -> Vec<u8> {
+    const SHOWN_BYTES: usize = 128;
+    let mut shown: Vec<u8> = Vec::new();
+    for arg in args.iter().skip(1) {
+        if shown.len() >= SHOWN_BYTES {
+            break;
+        }
+        shown.push(b'\'');
+        shown.extend_from_slice(texts::c_text(arg, SHOWN_BYTES - (shown.len() - 1)));
+        shown.extend_from_slice(b"' ");
+    }
+    let name = texts::c_text(args.get(0), SHOWN_BYTES);
+    [b"ERR unknown command '", name, b"', with args beginning with: ", &shown].concat()
+}
+
+fn unknown_sub(args: Args<'_>) -> Vec<u8> {
+    let container = args.get(0).to_ascii_uppercase();
+    let name = texts::c_text(args.get(1), 128);
+    [b"ERR unknown subcommand '", name, b"'. Try ", &container, b" HELP."].concat()
+}
+
+/// The text for a command that a directive guards.
+fn protected(command: &str, directive: &str) -> String {
+    format!(
+        "ERR {command} command not allowed. If the {directive} option is set to \"local\", you can run it \
+         from a local connection, otherwise you need to set this option in the configuration file, and then \
+         restart the server."
+    )
+}

@@ -1,0 +1,7 @@
+//! Commands on keys of any type and on whole databases.
+
+pub mod database;
+pub mod expire;
+pub mod keys;
+pub mod object;
+pub mod scan;

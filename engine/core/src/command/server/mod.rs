@@ -1,0 +1,9 @@
+//! Commands on the server: figures, directives, saving and stopping, self-description, tools for tests.
+
+pub mod debug;
+pub mod info;
+mod info_sections;
+pub mod introspect;
+pub mod memory;
+pub mod process;
+pub mod settings;

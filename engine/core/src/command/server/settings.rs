@@ -1,0 +1,82 @@
+//! CONFIG: reading and changing directives. What they are stands in `config`.
+
+use std::sync::atomic::Ordering;
+
+use crate::command::{Cx, texts};
+use crate::resp::Args;
+
+/// CONFIG GET pattern [pattern ...].
+pub fn get(cx: &mut Cx<'_>, args: Args<'_>) {
+    let mut found: Vec<(String, String)> = Vec::new();
+    for pattern in args.iter().skip(2) {
+        let is_name = !pattern.iter().any(|byte| b"[*?".contains(byte));
+        for (name, value) in cx.state.config.get(pattern) {
+            // Redis answers a plain name as it was asked for.
+            let name = if is_name { String::from_utf8_lossy(pattern).into_owned() } else { name };
+            if !found.iter().any(|(known, _)| *known == name) {
+                found.push((name, value));
+            }
+        }
+    }
+    cx.reply.map(found.len());
+    for (name, value) in found {
+        cx.reply.bulk(name.as_bytes());
+        cx.reply.bulk(value.as_bytes());
+    }
+}
+
+/// CONFIG SET name value [name value ...]: all or none.
+pub fn set(cx: &mut Cx<'_>, args: Args<'_>) {
+    if args.len() % 2 != 0 {
+        return cx.reply.error(texts::SYNTAX);
+    }
+    let pairs: Vec<(String, Vec<u8>)> = (2..args.len())
+        .step_by(2)
+        .map(|at| (String::from_utf8_lossy(args.get(at)).into_owned(), args.get(at + 1).to_vec()))
+        .collect();
+    let allow_protected = cx.is_allowed(cx.state.config.enable_protected_configs);
+    match cx.state.config.set(&pairs, allow_protected) {
+        Ok(()) => cx.reply.ok(),
+        Err(text) => cx.reply.error(&format!("ERR {text}")),
+    }
+}
+
+/// CONFIG RESETSTAT.
+pub fn resetstat(cx: &mut Cx<'_>, _args: Args<'_>) {
+    let counters = &cx.shared.stats.counters;
+    for counter in [
+        &counters.commands_total,
+        &counters.connections_total,
+        &counters.rejected_connections_total,
+        &counters.expired_keys_total,
+        &counters.evicted_keys_total,
+        &counters.keyspace_hits_total,
+        &counters.keyspace_misses_total,
+        &counters.net_input_bytes_total,
+        &counters.net_output_bytes_total,
+        &counters.error_replies_total,
+        &counters.forks_total,
+    ] {
+        counter.store(0, Ordering::Relaxed);
+    }
+    cx.reply.ok();
+}
+
+/// CONFIG REWRITE: directives come from several layers (TOML, environment, arguments), so no one file is theirs to rewrite.
+pub fn rewrite(cx: &mut Cx<'_>, _args: Args<'_>) {
+    cx.reply.error("ERR The server is running without a config file");
+}
+
+/// CONFIG HELP.
+pub fn help(cx: &mut Cx<'_>, _args: Args<'_>) {
+    texts::help(
+        cx,
+        "CONFIG",
+        &[
+            ("GET <pattern> [<pattern> ...]", "Directives whose names match, with their values."),
+            ("SET <directive> <value> [...]", "Change directives, all or none."),
+            ("RESETSTAT", "Set the counters of INFO to zero."),
+            ("REWRITE", "Write the directives to the configuration file."),
+        ],
+    );
+}
