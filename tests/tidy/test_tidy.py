@@ -69,13 +69,21 @@ def test_rust_functions_are_short() -> None:
         lines = path.read_text().splitlines()
         for number, line in enumerate(lines):
             found = begins.match(line)
-            if not found:
+            if not found or _is_closed(lines, number):
                 continue
             close = found.group(1) + "}"
             end = next((n for n in range(number, len(lines)) if lines[n] == close), number)
             if end - number + 1 > FUNCTION_LINES_MAX:
                 too_long.append(f"{path.relative_to(ROOT)}:{found.group(2)}: {end - number + 1}")
     assert not too_long
+
+
+def _is_closed(lines: list[str], number: int) -> bool:
+    """Tell whether a function ends where its signature ends: a declaration, or one line."""
+    for line in lines[number:]:
+        if line.endswith((";", "}", "{")):
+            return not line.endswith("{")
+    return True
 
 
 def test_every_file_opens_with_what_it_is_for() -> None:
