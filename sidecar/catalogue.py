@@ -39,6 +39,7 @@ from sidecar.model import Copy, JsonObject, Manifest, Operation, Schedule, Snaps
 from sidecar.records import decode_operation, decode_schedule, encode_operation, encode_schedule
 
 SCHEMA_VERSION = 1
+SYNCHRONOUS = "FULL"  # a commit is on the disk when it returns
 OPERATIONS_MAX = 2000
 REQUEST_IDS_KEPT = timedelta(days=7)
 _SCHEMA = """
@@ -375,7 +376,7 @@ def _connect(path: Path) -> sqlite3.Connection:
     db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     try:
         db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = FULL")
+        db.execute(f"PRAGMA synchronous = {SYNCHRONOUS}")
         _check_integrity(db)
         _migrate(db, path)
     except BaseException:

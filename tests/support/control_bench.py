@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ class ControlBench:
         self.core: Core
         self.engine: FakeEngine
         self._tasks_before: set[asyncio.Task[Any]] = set()
+        self._threads: ThreadPoolExecutor
 
     def settings(self) -> Settings:
         command_line = {"server.data_dir": str(self.data_dir)}
@@ -45,6 +47,8 @@ class ControlBench:
     async def boot(self, options: CoreOptions | None = None) -> Core:
         """Start on what is on the disk."""
         self._tasks_before = asyncio.all_tasks()
+        self._threads = ThreadPoolExecutor(4)
+        asyncio.get_running_loop().set_default_executor(self._threads)
         self.core = Core(
             self.settings(), self.clock, EngineAdapter(FakeEngineError), options or CoreOptions()
         )
@@ -68,12 +72,18 @@ class ControlBench:
             if task is not None:
                 task.cancel()
         await asyncio.gather(*[t for t in tasks if t is not None], return_exceptions=True)
+        self._threads.shutdown(wait=True)  # a dead process's threads are dead
+        for storage in self.core.ground.storages:
+            while storage.figures.calls_running:
+                await asyncio.sleep(0.001)
         self._drop()
 
     def _drop(self) -> None:
         self.core.engine.detach()
         self.engine.close()
         self.core.close()
+        self._threads.shutdown(wait=False)
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
 
     # --- shorthands -------------------------------------------------------------------
 
