@@ -109,12 +109,14 @@ class Server:
         Raises:
             PerdureError: something refused; `close` cleans up.
         """
+        _log.info(
+            "starting", version=ENGINE_VERSION, data_dir=str(self._settings.data_dir.resolve())
+        )
         self._stop.install()
         await self._unless_stopped(self._core.prepare())
         self._start_engine()
         await self._core.begin()
         await self._open_doors()
-        _log.info("data_set_loading", data_dir=str(self._settings.data_dir))
         await self._unless_stopped(self._engine.wait_loaded())
         self._core.start()
         self._probes.is_started = True

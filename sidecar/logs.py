@@ -11,8 +11,9 @@ import sys
 from typing import TextIO
 
 import structlog
-from structlog.typing import Processor
+from structlog.typing import EventDict, Processor
 
+_FIRST = ("timestamp", "level", "event")
 _SHARED: tuple[Processor, ...] = (
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_log_level,
@@ -54,6 +55,12 @@ def _renderers(*, is_terminal: bool) -> list[Processor]:
         return [structlog.dev.ConsoleRenderer()]
     return [
         structlog.processors.dict_tracebacks,
-        structlog.processors.EventRenamer("event"),
+        _put_event_first,
         structlog.processors.JSONRenderer(),
     ]
+
+
+def _put_event_first(_logger: object, _method: str, fields: EventDict) -> EventDict:
+    """Order the fields for a reader: when, how bad, what, and then its own."""
+    first = {name: fields.pop(name) for name in _FIRST if name in fields}
+    return {**first, **fields}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 _STEP = 1024
+_MINUTE = 60
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
@@ -29,14 +30,15 @@ def show_time(instant: Timestamp) -> str:
 
 
 def show_duration(duration: Duration) -> str:
-    """Return a span: milliseconds while short, else days, hours, minutes and seconds."""
-    span = duration.ToTimedelta()
-    if span < timedelta(seconds=10):
-        return f"{span.total_seconds() * 1000:.1f} ms"
-    seconds = int(span.total_seconds())
-    parts = [(seconds // 86400, "d"), (seconds // 3600 % 24, "h"), (seconds // 60 % 60, "m")]
-    text = " ".join(f"{number}{unit}" for number, unit in parts if number)
-    return text or f"{seconds}s"
+    """Return a span: milliseconds or seconds while short, else days, hours and minutes."""
+    seconds = duration.ToTimedelta().total_seconds()
+    if seconds < 1:
+        return f"{seconds * 1000:.1f} ms"
+    if seconds < _MINUTE:
+        return f"{seconds:.1f} s"
+    minutes = int(seconds) // _MINUTE
+    parts = [(minutes // 1440, "d"), (minutes // 60 % 24, "h"), (minutes % 60, "m")]
+    return " ".join(f"{number}{unit}" for number, unit in parts if number)
 
 
 def show_enum(name: str) -> str:
