@@ -9,23 +9,26 @@ Events (`Engine.take_events`), one JSON object each:
     {"event": "failed", "job": N, "error": ERROR}
     {"event": "progress", "job": N, "phase": "write|verify|load|safety", "done": n, "total": n}
         bytes for verify and load, keys for write and safety; total 0 = unknown
-    {"event": "state", "state": "loading|ready|failed|stopped", "error": ERROR}   error with "failed"
+    {"event": "state", "state": "loading|ready|failed|stopped", "error": ERROR}
+        the error only with "failed"
     {"event": "log", "level": "info|warning|error", "name": "snake_case", "fields": {...}}
-    {"event": "exit_requested", "save": true|false}    SHUTDOWN was executed: the data is saved if it
-        should be, nothing more is executed; stop the engine and end the process
+    {"event": "exit_requested", "save": true|false}
+        SHUTDOWN was executed: the data is saved if it should be, and nothing more is executed; stop
+        the engine and end the process
 
     ERROR = {"code": "UPPER_SNAKE", "message": str, "hint": str, "is_retryable": bool,
              "context": {str: str}}
 
-A job ends with exactly one `done` or `failed`; both are never dropped. Log lines and progress may be
-dropped when nobody takes events (`events_dropped` then tells how many).
+A job ends with exactly one `done` or `failed`; both are never dropped. Log lines and progress may
+be dropped when nobody takes events (`events_dropped` then tells how many).
 
 Results of jobs:
 
     CUT    = {"path": str, "size_bytes": n, "keys": n, "fork_seconds": x, "pause_seconds": x,
               "cow_bytes": n, "write_seconds": x, "cut_unix_ms": n, "rdb_version": 10}
     VERIFY = {"size_bytes": n, "sha256": hex, "rdb_version": n, "redis_version": str,
-              "created_unix_s": n, "used_memory_bytes": n, "aux": {str: str}, "keys": n, "expires": n,
+              "created_unix_s": n, "used_memory_bytes": n, "aux": {str: str}, "keys": n,
+              "expires": n,
               "databases": {"0": {"keys": n, "expires": n, "types": {"string": n}}}}
               created_unix_s and used_memory_bytes are 0 when the file does not say
     load_beside = VERIFY and {"stage": N, "memory_bytes": n, "expired_skipped": n}
@@ -51,6 +54,7 @@ Stats (`Engine.stats`), one JSON object:
 
 The codes that the engine gives are listed in `docs/operations/errors.md`.
 """
+# ruff: noqa: PYI021 - the native module's only documentation is this stub
 
 from typing import final
 
@@ -106,8 +110,9 @@ class Engine:
         `dump.rdb`, LASTSAVE and the changes counter stay as they are. While another child runs the
         cut waits for it, at most a minute. `purpose` goes to log lines.
 
-        Fails with: CHILD_BUSY, FORK_FAILED, SNAPSHOT_CHILD_FAILED, DISK_FULL, FILE_EXISTS,
-        FILE_MISSING, PERMISSION_DENIED, IO_ERROR, CANCELLED, ENGINE_NOT_READY. No file is left then.
+        Fails with: CHILD_BUSY, CHILD_ENDED, FORK_FAILED, SNAPSHOT_CHILD_FAILED, DISK_FULL,
+        FILE_EXISTS, FILE_MISSING, PERMISSION_DENIED, IO_ERROR, CANCELLED, ENGINE_NOT_READY. No file
+        is left then.
         """
 
     def verify(self, path: str) -> int:
@@ -130,11 +135,12 @@ class Engine:
     def commit(self, stage: int, safety_path: str) -> int:
         """Replace the live data by the stage; return the job. Reads never stop.
 
-        Writes the stage beside `dump.rdb` and verifies it, pauses writes, cuts what is live into the
-        new file `safety_path` and verifies it, renames (the commit point), switches, lets writes go.
-        `cancel` works up to the rename. A failure before it leaves the live data serving, `dump.rdb`
-        as it was and the stage in place (discard it or commit again; a safety file that was written
-        stays). COMMIT_NOT_DURABLE is the one failure after it: the new data serves.
+        Writes the stage beside `dump.rdb` and verifies it, pauses writes, cuts what is live into
+        the new file `safety_path` and verifies it, renames (the commit point), switches, lets
+        writes go. `cancel` works up to the rename. A failure before it leaves the live data serving,
+        `dump.rdb` as it was and the stage in place (discard it or commit again; a safety file that
+        was written stays). COMMIT_NOT_DURABLE is the one failure after the
+        rename: the new data serves.
 
         Fails with: STAGE_NOT_FOUND, STAGE_BUSY, COMMIT_PAUSE_TOO_LONG, COMMIT_NOT_DURABLE, and as
         `cut` and `verify`.

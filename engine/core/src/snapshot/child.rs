@@ -165,9 +165,10 @@ fn close_range(first: u32, last: u32) {
     // A kernel before 5.9: one by one, up to the limit of open files.
     // SAFETY: sysconf takes a plain integer; closing what is not open is harmless.
     unsafe {
-        let limit = u32::try_from(libc::sysconf(libc::_SC_OPEN_MAX)).unwrap_or(1 << 20);
+        let limit =
+            u32::try_from(libc::sysconf(libc::_SC_OPEN_MAX)).map_or(1 << 20, |it| it.min(1 << 30));
         for fd in first..=last.min(limit) {
-            libc::close(fd.cast_signed());
+            libc::close(fd as i32); // far below i32::MAX: limit
         }
     }
 }

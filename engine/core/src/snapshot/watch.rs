@@ -92,7 +92,7 @@ fn decode(bytes: &[u8; REPORT_BYTES]) -> Report {
     let eight = |at: usize| u64::from(four(at)) | (u64::from(four(at + 4)) << 32); // little-endian machines
     Report {
         kind: four(0),
-        errno: four(4).cast_signed(),
+        errno: i32::from_ne_bytes(four(4).to_ne_bytes()),
         keys: eight(8),
         size_bytes: eight(16),
         cow_bytes: eight(24),

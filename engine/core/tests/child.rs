@@ -1,0 +1,108 @@
+//! The snapshot child as the system sees it: which descriptors it holds, which signals it hears, and that it ends with
+//! its parent. Failpoints are armed for the whole process, so the tests of this file take turns.
+
+mod running;
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use parking_lot::{Mutex, MutexGuard};
+use perdure_engine::failpoint;
+use running::{Dir, start, wait_until};
+
+fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    let turn = TURN.lock();
+    failpoint::arm("").unwrap();
+    turn
+}
+
+/// What the descriptors of a process are.
+fn descriptors(pid: i32) -> Vec<PathBuf> {
+    std::fs::read_dir(format!("/proc/{pid}/fd"))
+        .unwrap()
+        .filter_map(|entry| std::fs::read_link(entry.unwrap().path()).ok())
+        .collect()
+}
+
+fn status_line(pid: i32, name: &str) -> String {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = text.lines().find(|line| line.starts_with(name)).unwrap();
+    line.rsplit('\t').next().unwrap().to_owned()
+}
+
+#[test]
+fn the_child_holds_its_file_and_its_pipe_and_nothing_else() {
+    let _turn = turn();
+    for name in ["child_started", "child_written", "child_fsynced"] {
+        let dir = Dir::new();
+        let engine = start(&dir);
+        let _clients = [engine.client(), engine.client()];
+        let marker = dir.file("held");
+        failpoint::arm(&format!("snapshot.{name}=pause:{marker}")).unwrap();
+        let job = engine.handle.cut(dir.file("a.rdb"), String::new());
+        wait_until("the child", || Path::new(&marker).exists());
+        let pid = engine.handle.shared().state.lock().save.child_pid.unwrap();
+        let held = descriptors(pid);
+        let (blocked, caught) = (status_line(pid, "SigBlk"), status_line(pid, "SigCgt"));
+        failpoint::arm("").unwrap();
+        std::fs::remove_file(&marker).unwrap();
+        engine.end_of(job).unwrap();
+        assert_eq!(held.len(), 2, "{held:?}");
+        assert!(held.iter().any(|it| it.to_string_lossy().starts_with("pipe:")), "{held:?}");
+        assert!(held.iter().any(|it| it.to_string_lossy().contains("a.rdb")), "{held:?}");
+        assert_eq!((blocked.as_str(), caught.as_str()), ("0000000000000000", "0000000000000000"));
+    }
+}
+
+/// Not a test of its own: the parent that `the_child_ends_with_its_parent` kills.
+#[test]
+#[ignore = "run by the_child_ends_with_its_parent"]
+fn parent_to_be_killed() {
+    let directory = std::env::var("PERDURE_TEST_DIR").unwrap();
+    let dir = std::mem::ManuallyDrop::new(Dir(PathBuf::from(directory)));
+    let engine = start(&dir);
+    engine.client().fill("k", 50_000, "value");
+    engine.handle.cut(dir.file("a.rdb"), String::new());
+    wait_until("the child", || dir.0.join("held").exists());
+    println!("child {}", engine.handle.shared().state.lock().save.child_pid.unwrap());
+    std::thread::sleep(running::PATIENCE);
+}
+
+/// Whether the process is gone, or only waits to be reaped by whoever took it over.
+fn has_ended(pid: i32) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/stat"))
+        .map_or(true, |text| text.rsplit(')').next().is_some_and(|rest| rest.starts_with(" Z")))
+}
+
+#[test]
+fn the_child_ends_with_its_parent_and_leaves_only_what_the_next_boot_sweeps() {
+    let _turn = turn();
+    let dir = Dir::new();
+    let marker = dir.file("held");
+    let mut parent = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "parent_to_be_killed", "--ignored", "--nocapture"])
+        .env("PERDURE_TEST_DIR", &dir.0)
+        .env("PERDURE_FAILPOINTS", format!("snapshot.child_started=pause:{marker}"))
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(parent.stdout.take().unwrap()).lines();
+    let pid: i32 = loop {
+        let line = lines.next().unwrap().unwrap();
+        if let Some((_, pid)) = line.split_once("child ") {
+            break pid.trim().parse().unwrap();
+        }
+    };
+    parent.kill().unwrap();
+    parent.wait().unwrap();
+    assert!(!has_ended(pid), "the child is held");
+    std::fs::remove_file(&marker).unwrap();
+    wait_until("the child's end", || has_ended(pid));
+    let left = dir.names();
+    assert!(left.iter().all(|name| name.contains(".tmp-")) && !left.is_empty(), "{left:?}");
+    let engine = start(&dir);
+    assert_eq!(dir.names(), Vec::<String>::new(), "swept");
+    engine.stop();
+}
