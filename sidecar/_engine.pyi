@@ -137,10 +137,10 @@ class Engine:
 
         Writes the stage beside `dump.rdb` and verifies it, pauses writes, cuts what is live into
         the new file `safety_path` and verifies it, renames (the commit point), switches, lets
-        writes go. `cancel` works up to the rename. A failure before it leaves the live data serving,
-        `dump.rdb` as it was and the stage in place (discard it or commit again; a safety file that
-        was written stays). COMMIT_NOT_DURABLE is the one failure after the
-        rename: the new data serves.
+        writes go. `cancel` works up to the rename. A failure before it leaves the live data
+        serving, `dump.rdb` as it was and the stage in place (discard it or commit again; a safety
+        file that was written stays). COMMIT_NOT_DURABLE is the one failure after the rename: the
+        new data serves.
 
         Fails with: STAGE_NOT_FOUND, STAGE_BUSY, COMMIT_PAUSE_TOO_LONG, COMMIT_NOT_DURABLE, and as
         `cut` and `verify`.
