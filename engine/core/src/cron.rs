@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
+use crate::command;
 use crate::error::Result;
 use crate::job;
 use crate::snapshot::is_save_due;
@@ -15,6 +16,10 @@ use crate::state::{Shared, State};
 
 /// How often the resident size is read.
 const RSS_SECONDS: u64 = 1;
+/// Expired keys deleted under one hold of the lock.
+const EXPIRE_KEYS_MAX: usize = 500;
+/// Such holds in one turn.
+const EXPIRE_HOLDS_MAX: usize = 40;
 
 #[derive(Default)]
 struct Bell {
@@ -73,16 +78,30 @@ fn run(shared: &Arc<Shared>, bell: &Bell) {
 
 /// One turn: public so that a test with a driven clock can turn by hand. Gives `hz`.
 pub fn turn(shared: &Arc<Shared>) -> u32 {
-    let mut state = shared.state.lock();
     let is_serving = !is_set(&shared.stats.is_loading) && !is_set(&shared.is_stopping);
     if is_serving {
-        if state.is_active_expire_on && !state.are_writes_paused {
-            // expiry cycle: see command::expire_cycle
-        }
+        expire(shared);
+    }
+    let mut state = shared.state.lock();
+    if is_serving {
         save_if_due(&mut state, shared);
     }
     mirror_figures(&state, shared);
     state.config.hz
+}
+
+/// Delete what is due, in short holds of the lock; what is left waits for the next turn (or for who looks at it).
+fn expire(shared: &Arc<Shared>) {
+    for _ in 0..EXPIRE_HOLDS_MAX {
+        let mut state = shared.state.lock();
+        if !state.is_active_expire_on || state.are_writes_paused {
+            return;
+        }
+        let now_ms = shared.clock.unix_ms();
+        if command::expire_cycle(&mut state, shared, now_ms, EXPIRE_KEYS_MAX) < EXPIRE_KEYS_MAX {
+            return;
+        }
+    }
 }
 
 fn is_set(flag: &AtomicBool) -> bool {
