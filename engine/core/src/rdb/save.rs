@@ -39,6 +39,12 @@ impl SaveScratch {
         buffer.fill(1);
         Self { buffer, head: head(options), packer: Packer::new() }
     }
+
+    /// Write the aux fields anew, for what became known after [`SaveScratch::new`] (the instant of
+    /// a cut). Before the fork.
+    pub fn stamp(&mut self, options: &SaveOptions) {
+        self.head = head(options);
+    }
 }
 
 fn head(options: &SaveOptions) -> Vec<u8> {

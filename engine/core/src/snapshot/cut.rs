@@ -80,6 +80,7 @@ impl CutPlan {
         let cut_unix_ms = shared.clock.unix_ms();
         self.options.ctime_unix_s = cut_unix_ms.div_euclid(1000);
         self.options.used_memory_bytes = state.keyspace.memory_bytes() as u64;
+        self.scratch.stamp(&self.options);
         let (pid, fork_duration) = match fork::fork().map_err(fork_failed)? {
             Side::Child => child::run(&mut Room {
                 keyspace: &state.keyspace,
