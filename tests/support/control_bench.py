@@ -10,6 +10,7 @@ import asyncio
 import shutil
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from sidecar.engine import EngineAdapter
 from sidecar.failpoints import add_observer
 from sidecar.model import Operation, OperationState, Snapshot
 from sidecar.paging import ListRequest
+from sidecar.storage import Storage
 from sidecar.usecases import CreateSnapshot, SnapshotFilter
 from tests.support.driven_clock import DrivenClock
 from tests.support.fake_engine import FakeEngine, FakeEngineError
@@ -74,8 +76,7 @@ class ControlBench:
         await asyncio.gather(*[t for t in tasks if t is not None], return_exceptions=True)
         self._threads.shutdown(wait=True)  # a dead process's threads are dead
         for storage in self.core.ground.storages:
-            while storage.figures.calls_running:
-                await asyncio.sleep(0.001)
+            await until(partial(_is_idle, storage))
         self._drop()
 
     def _drop(self) -> None:
@@ -122,6 +123,17 @@ class ControlBench:
     def spool_files(self) -> list[str]:
         """Return what is in the spool, quarantine excluded."""
         return sorted(p.name for p in (self.data_dir / "spool").iterdir() if p.is_file())
+
+
+def _is_idle(storage: Storage) -> bool:
+    return storage.figures.calls_running == 0
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    """Let the loop turn until something is so; a deadline, not a span."""
+    async with asyncio.timeout(30):
+        while not is_so():  # noqa: ASYNC110 - what is waited for knows no event
+            await asyncio.sleep(0.001)
 
 
 async def disk_at(bench: ControlBench, name: str, act: Callable[[], Awaitable[object]]) -> Path:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 import pytest
 
+from sidecar import failpoints
 from sidecar.errors import (
     NotFoundError,
     RestoreInProgressError,
@@ -14,7 +14,7 @@ from sidecar.errors import (
 )
 from sidecar.model import CopyState, Operation, OperationState, Snapshot, Trigger
 from sidecar.records import decode_restore_outcome
-from tests.support.control_bench import ControlBench, disk_at
+from tests.support.control_bench import ControlBench, disk_at, until
 from tests.support.fake_engine import FakeEngineError, dump_fake
 
 OLD, NEW = {"k": "old"}, {"k": "new", "l": "new"}
@@ -126,8 +126,7 @@ async def test_second_restore_is_refused_and_names_the_first(bench: ControlBench
     with pytest.raises(RestoreInProgressError) as caught:
         await restores.restore(snapshot.snapshot_id)
     assert caught.value.context["operation_id"] == first.operation_id
-    while "load_beside" not in bench.engine.waiting:
-        await asyncio.sleep(0.001)
+    await until(lambda: "load_beside" in bench.engine.waiting)
     await bench.core.ground.operations.cancel(first.operation_id)
     assert (await bench.ended(first)).state is OperationState.CANCELLED
     assert bench.engine.data == NEW
@@ -181,7 +180,7 @@ async def test_kill_between_safety_cut_and_switch_ships_a_harmless_extra(tmp_pat
     first = ControlBench(tmp_path)
     await first.boot()
     snapshot = await prepared(first)
-    first.engine.on_job = lambda kind: failpoints_hit(kind)
+    first.engine.on_job = failpoints.hit
     disk = await disk_at(first, "commit.cut", lambda: first.restored(snapshot.snapshot_id))
     await first.stop()
     second = ControlBench(disk)
@@ -190,12 +189,6 @@ async def test_kill_between_safety_cut_and_switch_ships_a_harmless_extra(tmp_pat
     assert second.engine.data == NEW
     assert [s.manifest.trigger for s in second.listed()].count(Trigger.SAFETY) == 1
     await second.stop()
-
-
-def failpoints_hit(name: str) -> None:
-    from sidecar import failpoints  # noqa: PLC0415 - the fake engine's own steps, on our observers
-
-    failpoints.hit(name)
 
 
 async def test_switch_that_is_not_durable_keeps_the_safety_cut(bench: ControlBench) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from itertools import islice
+from itertools import islice, pairwise
 
 import pytest
 from hypothesis import given
@@ -58,20 +58,20 @@ def test_fixed_time_in_the_autumn_fold_runs_once() -> None:
 def test_hourly_is_every_hour_whatever_the_clocks_do(day: str) -> None:
     spec = ScheduleSpec(preset=Preset.HOURLY, time_zone="Europe/Berlin")
     times = list(islice(due_times(spec, at(day)), 24))
-    assert {b - a for a, b in zip(times, times[1:], strict=False)} == {timedelta(hours=1)}
+    assert {b - a for a, b in pairwise(times)} == {timedelta(hours=1)}
 
 
 @given(
     st.sampled_from(["*/7 * * * *", "0 * * * *", "0 0,12 * * *", "30 2 * * *", "5 4 1 * *"]),
     st.sampled_from(["UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata"]),
-    st.datetimes(datetime(2025, 1, 1), datetime(2027, 1, 1)),
+    st.integers(-365 * 24 * 60, 365 * 24 * 60),
     st.integers(0, 60 * 24 * 3),
 )
 def test_newest_due_is_the_last_of_the_series(
-    line: str, zone: str, after: datetime, minutes: int
+    line: str, zone: str, after: int, minutes: int
 ) -> None:
     spec = ScheduleSpec(cron=line, time_zone=zone)
-    start = after.replace(tzinfo=UTC)
+    start = START + timedelta(minutes=after)
     now = start + timedelta(minutes=minutes)
     series = []
     for due_at in due_times(spec, start):

@@ -20,7 +20,7 @@ from sidecar.errors import (
 )
 from sidecar.model import OperationState, Preset, Retention, ScheduleSpec, Snapshot, Trigger
 from sidecar.paging import ListRequest
-from tests.support.control_bench import ControlBench
+from tests.support.control_bench import ControlBench, until
 from tests.support.fake_engine import FakeEngineError
 
 HOUR = timedelta(hours=1)
@@ -71,8 +71,7 @@ async def test_runs_of_a_schedule_do_not_overlap(bench: ControlBench) -> None:
     assert bench.core.scheduler.run_due() == []
     with pytest.raises(ScheduleRunningError):
         await bench.core.control_plane.schedules.run("hourly")
-    while "cut" not in bench.engine.waiting:
-        await asyncio.sleep(0.001)
+    await until(lambda: "cut" in bench.engine.waiting)
     bench.engine.release("cut")
     await bench.ended(operation)
     (late,) = await run_due(bench)
@@ -213,13 +212,13 @@ async def test_month_of_hourly_with_restarts_at_random_instants(
     was_down = {
         start.replace(minute=0) + n * HOUR
         for n in range(721)
-        for since, until in down
-        if since <= start.replace(minute=0) + n * HOUR <= until
+        for since, back in down
+        if since <= start.replace(minute=0) + n * HOUR <= back
     }
     wanted = {start.replace(minute=0) + n * HOUR for n in range(1, 721)}
     assert wanted - was_down <= set(taken), f"seed {seed}"
-    for since, until in down:
-        assert sum(since < at <= until for at in taken) <= 1, f"seed {seed}"
+    for since, back in down:
+        assert sum(since < at <= back for at in taken) <= 1, f"seed {seed}"
     assert len(taken) <= cuts <= len(taken) + len(down)
     assert len(bench.files("**/manifest.json")) == len(taken)
     await bench.stop()

@@ -1,0 +1,202 @@
+"""Booting never loses by accident, and what SQLite lost comes back from the backends."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from sidecar.boot import DataDirLock, dbfilename
+from sidecar.errors import BootRefusedError, DataDirLockedError
+from sidecar.model import Preset, ScheduleSpec, Trigger
+from tests.support.control_bench import ControlBench
+from tests.support.fake_engine import dump_fake
+
+
+async def emptied(tmp_path: Path) -> tuple[ControlBench, str]:
+    """Take a snapshot, then lose everything but the backend."""
+    bench = ControlBench(tmp_path)
+    await bench.boot()
+    bench.engine.data = {"a": "1"}
+    snapshot = await bench.take()
+    spec = ScheduleSpec(preset=Preset.DAILY)
+    await bench.core.control_plane.schedules.create("mine", spec)
+    await bench.stop()
+    for path in bench.data_dir.iterdir():
+        if path.is_dir() and path.name != "snapshots":
+            shutil.rmtree(path)
+        elif path.is_file():
+            path.unlink()
+    return bench, snapshot.snapshot_id
+
+
+async def test_auto_refuses_to_start_empty_under_a_name_with_snapshots(tmp_path: Path) -> None:
+    bench, snapshot_id = await emptied(tmp_path)
+    with pytest.raises(BootRefusedError) as caught:
+        await bench.boot()
+    assert caught.value.code == "BOOT_SOURCE_AMBIGUOUS"
+    assert caught.value.context["snapshot_id"] == snapshot_id
+    assert "=latest" in caught.value.hint
+    assert "=empty" in caught.value.hint
+    bench.core.close()
+
+
+@pytest.mark.parametrize("source", ["latest", "snapshot"])
+async def test_latest_and_named_source_put_the_file_in_place(tmp_path: Path, source: str) -> None:
+    bench, snapshot_id = await emptied(tmp_path)
+    word = source if source == "latest" else f"snapshot:{snapshot_id}"
+    bench.tables["server"] = {"boot_source": word}
+    await bench.boot()
+    assert bench.engine.data == {"a": "1"}
+    await bench.core.adopt_left_rdb()
+    await bench.core.maintain()
+    assert len(bench.listed()) == 1  # as old as its snapshot: not shipped again
+    await bench.stop()
+
+
+async def test_existing_file_is_never_replaced(tmp_path: Path) -> None:
+    bench, snapshot_id = await emptied(tmp_path)
+    (bench.data_dir / "dump.rdb").write_bytes(dump_fake({"mine": "1"}))
+    bench.tables["server"] = {"boot_source": f"snapshot:{snapshot_id}"}
+    await bench.boot()
+    assert bench.engine.data == {"mine": "1"}
+    await bench.stop()
+
+
+async def test_damaged_source_refuses_with_its_own_code(tmp_path: Path) -> None:
+    bench, _ = await emptied(tmp_path)
+    payload = next((bench.data_dir / "snapshots").glob("**/dump-*"))
+    payload.write_bytes(payload.read_bytes()[:-3])
+    bench.tables["server"] = {"boot_source": "latest"}
+    with pytest.raises(BootRefusedError) as caught:
+        await bench.boot()
+    assert caught.value.code == "BOOT_SOURCE_DAMAGED"
+    assert not (bench.data_dir / "dump.rdb").exists()
+    bench.core.close()
+
+
+@pytest.mark.parametrize(
+    ("source", "code"),
+    [
+        ("require-existing", "BOOT_SOURCE_MISSING"),
+        ("latest", "BOOT_SOURCE_MISSING"),
+        ("snapshot:20200101t000000z-manual-00000000", "BOOT_SOURCE_MISSING"),
+    ],
+)
+async def test_missing_source_refuses(tmp_path: Path, source: str, code: str) -> None:
+    bench = ControlBench(tmp_path, server={"boot_source": source})
+    with pytest.raises(BootRefusedError) as caught:
+        await bench.boot()
+    assert caught.value.code == code
+    bench.core.close()
+
+
+async def test_unreachable_backend_is_not_taken_for_an_empty_one(tmp_path: Path) -> None:
+    """A mount that is missing (`create = false`) must not start an empty server."""
+    gone = {"away": {"type": "local", "path": str(tmp_path / "mount"), "create": False}}
+    bench = ControlBench(tmp_path, backends=gone)
+    with pytest.raises(BootRefusedError) as caught:
+        await bench.boot()
+    assert caught.value.code == "BOOT_SOURCE_UNREACHABLE"
+    bench.core.close()
+    (bench.data_dir / "dump.rdb").write_bytes(dump_fake({"a": "1"}))
+    await bench.boot()  # data is here: serving comes first
+    assert bench.core.ground.identity.uid is None
+    (tmp_path / "mount").mkdir()
+    await bench.core.maintain()
+    assert bench.core.ground.identity.uid is not None
+    assert bench.core.control_plane.schedules.get("hourly")
+    await bench.stop()
+
+
+async def test_lost_catalogue_is_rebuilt_with_uid_snapshots_and_schedules(tmp_path: Path) -> None:
+    bench = ControlBench(tmp_path)
+    await bench.boot()
+    bench.engine.data = {"a": "1"}
+    await bench.take()
+    await bench.core.control_plane.schedules.create("mine", ScheduleSpec(preset=Preset.DAILY))
+    before = bench.listed(), bench.core.ground.identity.uid
+    await bench.stop()
+    for path in bench.data_dir.glob("perdure.db*"):
+        path.unlink()
+    bench.tables["server"] = {"boot_source": "empty"}
+    await bench.boot()
+    assert (bench.listed(), bench.core.ground.identity.uid) == before
+    assert bench.core.control_plane.schedules.get("mine").schedule.spec.preset is Preset.DAILY
+    await bench.stop()
+
+
+async def test_damaged_catalogue_is_set_aside_and_rebuilt(tmp_path: Path) -> None:
+    bench = ControlBench(tmp_path, server={"boot_source": "empty"})
+    await bench.boot()
+    await bench.take()
+    before = bench.listed()
+    await bench.stop()
+    path = bench.data_dir / "perdure.db"
+    path.write_bytes(b"not a database, " * 512)
+    await bench.boot()
+    assert bench.listed() == before
+    assert bench.core.figures.catalogue_damaged == 1
+    assert list(bench.data_dir.glob("perdure.db.damaged-*"))
+    await bench.stop()
+
+
+async def test_manifest_without_its_payload_is_listed_as_damaged(tmp_path: Path) -> None:
+    bench = ControlBench(tmp_path, server={"boot_source": "empty"})
+    await bench.boot()
+    snapshot = await bench.take()
+    await bench.stop()
+    (bench.data_dir / "snapshots" / snapshot.copies[0].payload_key).unlink()
+    await bench.boot()
+    assert bench.listed()[0].state.value == "damaged"
+    await bench.stop()
+
+
+async def test_unreadable_manifest_is_counted_and_left(tmp_path: Path) -> None:
+    bench = ControlBench(tmp_path, server={"boot_source": "empty"})
+    await bench.boot()
+    snapshot = await bench.take()
+    await bench.stop()
+    (path,) = (bench.data_dir / "snapshots").glob(f"**/{snapshot.snapshot_id}/manifest.json")
+    path.write_text(path.read_text()[:-30])
+    for database in bench.data_dir.glob("perdure.db*"):
+        database.unlink()
+    await bench.boot()
+    assert bench.listed() == []
+    assert bench.core.figures.documents_invalid == 1
+    assert path.exists()
+    await bench.stop()
+
+
+async def test_rdb_left_by_a_shutdown_is_shipped_once(tmp_path: Path) -> None:
+    bench = ControlBench(tmp_path)
+    await bench.boot()
+    await bench.stop()
+    (bench.data_dir / "dump.rdb").write_bytes(dump_fake({"left": "1"}))
+    for _ in range(2):
+        await bench.boot()
+        await bench.core.adopt_left_rdb()
+        await bench.core.maintain()
+        triggers = [snapshot.manifest.trigger for snapshot in bench.listed()]
+        assert triggers == [Trigger.BOOT]
+        assert bench.spool_files() == []
+        await bench.stop()
+
+
+def test_second_server_on_a_data_dir_is_refused_and_named(tmp_path: Path) -> None:
+    lock = DataDirLock.acquire(tmp_path)
+    with pytest.raises(DataDirLockedError) as caught:
+        DataDirLock.acquire(tmp_path)
+    assert caught.value.context["pid"].isdigit()
+    lock.release()
+    DataDirLock.acquire(tmp_path).release()
+
+
+def test_dbfilename_is_the_last_word_on_it(tmp_path: Path) -> None:
+    conf = tmp_path / "redis.conf"
+    conf.write_text('# dbfilename no\nDBFILENAME "a b.rdb"\n')
+    assert dbfilename(None, []) == "dump.rdb"
+    assert dbfilename(conf, []) == "a b.rdb"
+    assert dbfilename(conf, [], {"dbfilename": "toml"}, {"dbfilename": "env"}) == "env"
+    assert dbfilename(conf, ["--save", "", "--dbfilename", "x.rdb"]) == "x.rdb"

@@ -1,0 +1,114 @@
+"""Configuration: layers, defaults, unknown keys, addresses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from sidecar.config import engine_options, flatten_settings, load_settings
+from sidecar.errors import AddressRefusedError, ConfigError
+from sidecar.model import Compression, Retention
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "perdure.toml"
+    path.write_text(text)
+    return path
+
+
+def test_nothing_at_all_is_the_embedded_server() -> None:
+    settings = load_settings(None, {}, {}).settings
+    assert settings.server.name == "default"
+    assert settings.backends["local"].options == {"path": "data/snapshots"}
+    assert sorted(settings.schedules) == ["daily", "every-12h", "hourly"]
+
+
+def test_command_line_beats_environment_beats_toml(tmp_path: Path) -> None:
+    path = write(tmp_path, '[server]\nport = 1\ndata_port = 1\nname = "toml"\n')
+    environ = {"PERDURE_SERVER__PORT": "2", "PERDURE_SERVER__DATA_PORT": "2"}
+    server = load_settings(path, environ, {"server.port": 3, "server.name": None}).settings.server
+    assert (server.port, server.data_port, server.name) == (3, 2, "toml")
+
+
+def test_every_key_is_in_the_environment_too(tmp_path: Path) -> None:
+    path = write(tmp_path, '[schedules.every-6h]\ncron = "0 */6 * * *"\n')
+    loaded = load_settings(
+        path,
+        {
+            "PERDURE_SCHEDULES__EVERY_6H__KEEP_WITHIN": "30d",
+            "PERDURE_BACKENDS__NAS__TYPE": "local",
+            "PERDURE_BACKENDS__NAS__PATH": "/mnt/nas",
+            "PERDURE_SNAPSHOTS__COMPRESSION": "none",
+            "PERDURE_SERVER__INSECURE": "true",
+            "PERDURE_REDIS__MAXMEMORY_POLICY": "noeviction",
+            "PERDURE_TARGET": "the client's own",
+            "PERDURE_PORT_6379_TCP": "tcp://10.0.0.1:6379",
+        },
+        {},
+    )
+    settings = loaded.settings
+    assert settings.schedules["every-6h"].spec().retention == Retention(None, 30 * 86400)
+    assert settings.backends["nas"].options == {"path": "/mnt/nas"}
+    assert settings.snapshots.compression is Compression.NONE
+    assert loaded.redis_environment == {"maxmemory-policy": "noeviction"}
+
+
+@pytest.mark.parametrize(
+    ("text", "environ", "guess"),
+    [
+        ("[server]\nprot = 1", {}, "port"),
+        ("[sever]\nport = 1", {}, "server"),
+        ('[schedules.x]\npresett = "daily"', {}, "preset"),
+        ("", {"PERDURE_SERVER__NMAE": "x"}, "name"),
+        ("", {"PERDURE_SEVER__NAME": "x"}, "server"),
+    ],
+)
+def test_unknown_key_is_an_error_with_a_guess(
+    tmp_path: Path, text: str, environ: dict[str, str], guess: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_settings(write(tmp_path, text), environ, {})
+    assert f"Did you mean {guess}?" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[server",
+        "[server]\nport = 70000",
+        '[server]\nname = "../up"',
+        '[server]\nboot_source = "newest"',
+        '[schedules.x]\npreset = "yearly"',
+    ],
+)
+def test_bad_value_is_an_error(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ConfigError):
+        load_settings(write(tmp_path, text), {}, {})
+
+
+def test_address_beyond_loopback_needs_insecure() -> None:
+    for address in ("0.0.0.0", "::", "192.168.1.4", "example.org"):
+        with pytest.raises(AddressRefusedError):
+            load_settings(None, {}, {"server.bind": address})
+        load_settings(None, {}, {"server.bind": address, "server.insecure": True})
+    for address in ("127.0.0.1", "::1", "localhost", "127.0.0.1 ::1"):
+        load_settings(None, {}, {"server.bind": address})
+
+
+def test_engine_gets_each_layer_apart(tmp_path: Path) -> None:
+    path = write(tmp_path, '[redis]\nsave = "60 1"\nrdbcompression = false\n')
+    loaded = load_settings(path, {"PERDURE_REDIS__SAVE": "30 1"}, {"server.port": 0})
+    document = json.loads(engine_options(loaded, ["--save", ""], {"port": "0"}))
+    assert document["defaults"] == {"save": "60 1", "rdbcompression": "no"}
+    assert document["environment"] == {"save": "30 1"}
+    assert document["redis_args"] == ["--save", ""]
+    assert document["resp_port"] == 0
+
+
+def test_shown_settings_hide_secrets() -> None:
+    loaded = load_settings(None, {"PERDURE_BACKENDS__S__SECRET_KEY": "x"}, {})
+    flat = flatten_settings(loaded.settings)
+    assert flat["backends.s.secret_key"] == "***"
+    assert flat["server.port"] == "6379"

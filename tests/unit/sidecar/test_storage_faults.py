@@ -1,0 +1,128 @@
+"""A backend that hangs, fails or comes back: the loop goes on, and no good cut is lost."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from backends import errors as theirs
+from backends.base import Backend, BlobInfo, BlobReader, Capability
+from backends.local import LocalBackend, LocalOptions
+from backends.source import Digest, Source
+from sidecar.clock import SystemClock
+from sidecar.control_plane import CoreOptions
+from sidecar.errors import BackendTimeoutError, BackendUnavailableError
+from sidecar.model import OperationState
+from sidecar.observe import BackendFigures
+from sidecar.storage import CALLS_MAX, Storage, StorageOptions
+from sidecar.usecases import CreateSnapshot
+from tests.support.control_bench import ControlBench, until
+
+
+class ScriptedBackend(Backend):
+    """A local backend whose puts fail or hang as a test says."""
+
+    def __init__(self, path: Path) -> None:
+        self._inner = LocalBackend(LocalOptions(path=path))
+        self.failure: Callable[[str], Exception | None] = lambda _key: None
+        self.gate = threading.Event()
+        self.gate.set()
+
+    @property
+    def location(self) -> str:
+        return self._inner.location
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        return self._inner.capabilities
+
+    def put(
+        self, key: str, source: Source, *, on_progress: Callable[[int], None] | None = None
+    ) -> Digest:
+        self.gate.wait(30)
+        if (failure := self.failure(key)) is not None:
+            raise failure
+        return self._inner.put(key, source, on_progress=on_progress)
+
+    def open_reader(
+        self, key: str, *, offset_bytes: int = 0, length_bytes: int | None = None
+    ) -> BlobReader:
+        return self._inner.open_reader(key, offset_bytes=offset_bytes, length_bytes=length_bytes)
+
+    def stat(self, key: str) -> BlobInfo:
+        return self._inner.stat(key)
+
+    def list_blobs(self, prefix: str = "", *, after: str = "") -> Iterator[BlobInfo]:
+        return self._inner.list_blobs(prefix, after=after)
+
+    def delete(self, key: str) -> None:
+        self._inner.delete(key)
+
+
+def make_storage(backend: Backend, name: str = "s", seconds: float = 30.0) -> Storage:
+    options = StorageOptions("scripted", seconds, seconds)
+    return Storage(name, lambda: backend, SystemClock(), BackendFigures(), options)
+
+
+async def test_hanging_call_is_given_up_and_the_loop_goes_on(tmp_path: Path) -> None:
+    backend = ScriptedBackend(tmp_path)
+    storage = make_storage(backend, seconds=0.05)
+    backend.gate.clear()
+    for _ in range(CALLS_MAX):
+        with pytest.raises(BackendTimeoutError):
+            await storage.put_bytes("a", b"1")
+    with pytest.raises(BackendUnavailableError) as caught:
+        await storage.put_bytes("a", b"1")
+    assert caught.value.is_retryable
+    assert storage.figures.is_up is False
+    backend.gate.set()
+    await until(lambda: storage.figures.calls_running == 0)
+    assert await storage.get_bytes("a", 10) == b"1"
+    assert storage.figures.is_up is True
+
+
+async def test_cut_waits_in_the_spool_until_its_backend_is_back(tmp_path: Path) -> None:
+    good, bad = ScriptedBackend(tmp_path / "good"), ScriptedBackend(tmp_path / "bad")
+    bench = ControlBench(tmp_path)
+    await bench.boot(CoreOptions(storages=(make_storage(good, "good"), make_storage(bad, "bad"))))
+    bad.failure = lambda _key: theirs.BackendUnavailableError("away")
+    operation = await bench.core.control_plane.snapshots.create(CreateSnapshot())
+    done = await bench.ended(operation)
+    assert done.state is OperationState.FAILED
+    assert done.error
+    assert done.error["code"] == "BACKEND_UNAVAILABLE"
+    assert [copy.backend for copy in bench.listed()[0].copies] == ["good"]
+    await bench.core.maintain()
+    assert bench.core.figures.spool_pending == 1
+    bad.failure = lambda _key: None
+    await bench.core.maintain()
+    assert [copy.backend for copy in bench.listed()[0].copies] == ["bad", "good"]
+    assert bench.core.figures.spool_pending == 0
+    assert bench.engine.cuts == 1
+    await bench.stop()
+
+
+async def test_manifest_put_that_was_given_up_but_came_through_is_kept(tmp_path: Path) -> None:
+    """The put raises after it has stored the manifest: the payload that it names must stay."""
+    backend = ScriptedBackend(tmp_path / "s")
+    bench = ControlBench(tmp_path)
+    await bench.boot(CoreOptions(storages=(make_storage(backend),)))
+    inner = backend._inner
+
+    class Lying(ScriptedBackend):
+        def put(
+            self, key: str, source: Source, *, on_progress: Callable[[int], None] | None = None
+        ) -> Digest:
+            digest = inner.put(key, source, on_progress=on_progress)
+            if key.endswith("manifest.json"):
+                raise theirs.BlobExistsError("as a retry would see it")
+            return digest
+
+    storage = bench.core.ground.storages["s"]
+    storage._opened = Lying(tmp_path / "s")
+    snapshot = await bench.take()
+    assert (tmp_path / "s" / snapshot.copies[0].payload_key).exists()
+    await bench.stop()
