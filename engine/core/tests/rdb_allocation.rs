@@ -1,6 +1,6 @@
 //! What the codec allocates, watched by a counting global allocator: a save nothing at all after
-//! `SaveScratch::new` (I1), a load of a file with lying lengths no more than the file warrants (I7).
-//! A binary of its own, because the allocator is the whole process's; counts are per thread.
+//! `SaveScratch::new` (I1), a load of a file with lying lengths no more than the file warrants
+//! (I7). A binary of its own, because the allocator is the whole process's; counts are per thread.
 
 #![allow(unsafe_code)] // the counting allocator
 

@@ -10,7 +10,7 @@ use perdure_engine::rdb::SaveOptions;
 
 /// A small file that has every encoding in it.
 fn small(is_checksummed: bool) -> Vec<u8> {
-    let scratch = Scratch::new();
+    let scratch = Scratch::in_memory();
     let mut keyspace = Keyspace::new(16);
     let values: [&[u8]; 8] = [
         b"",
@@ -40,7 +40,7 @@ fn small(is_checksummed: bool) -> Vec<u8> {
 
 #[test]
 fn a_file_cut_at_any_byte_is_truncated_at_that_place() {
-    let (scratch, whole) = (Scratch::new(), small(true));
+    let (scratch, whole) = (Scratch::in_memory(), small(true));
     for size in 0..whole.len() {
         let path = scratch.file("cut.rdb", &whole[..size]);
         for error in [load(&path).err(), verify(&path).err()] {
@@ -55,7 +55,7 @@ fn a_file_cut_at_any_byte_is_truncated_at_that_place() {
 
 #[test]
 fn a_flip_of_any_bit_is_noticed_where_there_is_a_checksum() {
-    let (scratch, whole) = (Scratch::new(), small(true));
+    let (scratch, whole) = (Scratch::in_memory(), small(true));
     for at in 0..whole.len() {
         for bit in 0..8 {
             let mut bytes = whole.clone();
@@ -69,7 +69,7 @@ fn a_flip_of_any_bit_is_noticed_where_there_is_a_checksum() {
 
 #[test]
 fn any_byte_value_at_any_place_does_no_harm_without_a_checksum() {
-    let (scratch, whole) = (Scratch::new(), small(false));
+    let (scratch, whole) = (Scratch::in_memory(), small(false));
     let interesting =
         [0x00, 0x01, 0x3F, 0x40, 0x7F, 0x80, 0x81, 0xC0, 0xC3, 0xF5, 0xFB, 0xFE, 0xFF];
     let mut loaded = 0;
@@ -84,4 +84,48 @@ fn any_byte_value_at_any_place_does_no_harm_without_a_checksum() {
         }
     }
     assert!(loaded > 0, "changes in a value's bytes load");
+}
+
+/// xorshift64, seeded by `PERDURE_TEST_SEED` or the clock; the seed is printed.
+fn seeded() -> impl FnMut(usize) -> usize {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let from_environment = std::env::var("PERDURE_TEST_SEED").ok();
+    let seed = from_environment.map_or(now.as_nanos() as u64 | 1, |text| text.parse().unwrap());
+    println!("PERDURE_TEST_SEED={seed}");
+    let mut state = seed;
+    move |bound| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 20) as usize % bound
+    }
+}
+
+#[test]
+fn random_edits_do_no_harm_without_a_checksum() {
+    let (scratch, whole, mut draw) = (Scratch::in_memory(), small(false), seeded());
+    for _ in 0..3000 {
+        let mut bytes = whole.clone();
+        for _ in 0..=draw(6) {
+            // The header stays, so that the damage is met further inside.
+            let at = 9 + draw(bytes.len() - 20);
+            match draw(4) {
+                0 => bytes[at] = draw(256) as u8,
+                1 => bytes.insert(at, [0, 0x80, 0x81, 0xC3, 0xFA, 0xFB, 0xFC, 0xFE][draw(8)]),
+                2 => drop(bytes.remove(at)),
+                _ => {
+                    let end = (at + draw(40)).min(bytes.len());
+                    let copied = bytes[at..end].to_vec();
+                    let place = 9 + draw(bytes.len() - 20);
+                    bytes.splice(place..place, copied);
+                }
+            }
+        }
+        let path = scratch.file("edited.rdb", &bytes);
+        for error in [load(&path).err(), verify(&path).err()].into_iter().flatten() {
+            assert!(error.code.starts_with("RDB_"), "{error:?}");
+            let offset: usize = context(&error, "offset").parse().unwrap();
+            assert!(offset <= bytes.len());
+        }
+    }
 }

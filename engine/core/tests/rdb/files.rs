@@ -14,10 +14,19 @@ pub struct Scratch(pub PathBuf);
 
 impl Scratch {
     pub fn new() -> Self {
+        Self::under(std::env::temp_dir())
+    }
+
+    /// On a memory file system if there is one: thousands of small files, each fsynced by `verify`.
+    pub fn in_memory() -> Self {
+        let shared = PathBuf::from("/dev/shm");
+        Self::under(if shared.is_dir() { shared } else { std::env::temp_dir() })
+    }
+
+    fn under(parent: PathBuf) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("perdure-rdb-{}-{number}", std::process::id());
-        let path = std::env::temp_dir().join(name);
+        let path = parent.join(format!("perdure-rdb-{}-{number}", std::process::id()));
         std::fs::create_dir_all(&path).unwrap();
         Self(path)
     }
