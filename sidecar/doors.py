@@ -2,7 +2,7 @@
 
 The engine's own doors (RESP, data gRPC) are the engine's; their ports come from it. A door that
 cannot be bound refuses the start as ADDRESS_IN_USE. Whether an address may be bound at all is the
-configuration's matter.
+configuration's matter. Limit: of several configured addresses these two doors take the first.
 """
 
 from __future__ import annotations

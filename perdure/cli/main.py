@@ -25,6 +25,7 @@ from perdure.errors import PerdureError
 from perdure.exit_codes import ExitCode, exit_code_for
 
 PLUGIN_GROUP = "perdure.commands"
+INTERRUPTED = 130  # what typer makes of Ctrl-C
 NO_HINT = "look at perdure status, and at the server's log of this moment"
 NOUNS = {
     "snapshot": snapshot.app,
@@ -102,6 +103,9 @@ def run(argv: Sequence[str]) -> int:
         # Whoever read us has seen enough. Python would complain once more at its exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.OK
+    if ended == INTERRUPTED:
+        _complain("interrupted", "perdure operation list shows what goes on in the server")
+        return ExitCode.CANCELLED
     return ended if isinstance(ended, int) else ExitCode.OK
 
 

@@ -250,6 +250,20 @@ def test_an_interrupted_wait_says_how_to_look_and_to_cancel(
     assert plane.operations.cancelled == []
 
 
+def test_an_interrupted_call_ends_with_a_documented_code(
+    plane: FakePlane, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ctrl-C outside a wait is CANCELLED too, not a number that no page has."""
+    assert plane.target
+
+    def interrupt(*_args: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("perdure.client.Client.run", interrupt)
+    assert run(["snapshot", "list"]) == ExitCode.CANCELLED
+    assert "Try: perdure operation list" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("noun", [*NOUNS, *VERBS])
 def test_every_verb_has_help(noun: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Help needs no server and ends with 0."""
