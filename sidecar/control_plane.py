@@ -28,7 +28,7 @@ from sidecar.catalogue import Catalogue, open_catalogue
 from sidecar.clock import Clock
 from sidecar.config import BackendTable, Settings, flatten_settings
 from sidecar.engine import EngineAdapter
-from sidecar.errors import ConfigError, PerdureError, ServerUidUnknownError
+from sidecar.errors import ConfigError, PerdureError, ServerUidUnknownError, UsageError
 from sidecar.ground import Ground
 from sidecar.identity import Identity
 from sidecar.layout import file_snapshot_id
@@ -196,9 +196,10 @@ class Core:
             await self.schedules.apply_config(wanted)
             self._is_config_applied = True
         except PerdureError as exc:
-            if not exc.is_retryable:
+            if isinstance(exc, UsageError):  # what was configured is wrong: say so at the start
                 raise
-            _log.warning("schedules_not_applied", error=exc.message)
+            # A full or failing backend keeps nobody from serving: tried again by `maintain`.
+            _log.warning("schedules_not_applied", code=exc.code, error=exc.message)
 
     def start(self) -> None:
         """Run schedules and maintenance in the background, once the engine serves."""

@@ -58,13 +58,13 @@ class Fetcher:
         stored, raw = self._ground.spool.scratch("stored"), self._ground.spool.scratch("raw")
         try:
             await self._get(copy, stored, on_progress)
-            step(f"{steps}.fetched")
+            await asyncio.to_thread(step, f"{steps}.fetched")  # a pause must not hold the loop
             if manifest.compression is Compression.NONE:
                 raw = stored
             else:
                 await self._unpack(manifest, stored, raw)
                 await asyncio.to_thread(stored.unlink)
-            step(f"{steps}.unpacked")
+            await asyncio.to_thread(step, f"{steps}.unpacked")
             yield raw
         finally:
             for path in (stored, raw):
