@@ -58,6 +58,8 @@ The codes that the engine gives are listed in `docs/operations/errors.md`.
 
 from typing import final
 
+__all__ = ["Engine", "EngineError"]
+
 class EngineError(Exception):
     """A typed error of the engine; nobody parses the message."""
 

@@ -1,7 +1,8 @@
-//! The one door for the control plane: start, stop, cut, verify, load beside, commit, stats, config.
-//! Every call returns at once and waits neither for a disk nor for the engine lock (I8); the end of a job arrives
-//! through `events`. The JSON shapes are `sidecar/_engine.pyi`. This file only hands work on: what a job does is in
-//! `job`, which port is bound in `border::listen`, which directive wins in `border::options`.
+//! The one door for the control plane: start, stop, cut, verify, load beside, commit, stats,
+//! config. Every call returns at once and waits neither for a disk nor for the engine lock (I8);
+//! the end of a job arrives through `events`. The JSON shapes are `sidecar/_engine.pyi`. This file
+//! only hands work on: what a job does is in `job`, which port is bound in `border::listen`, which
+//! directive wins in `border::options`.
 
 pub mod listen;
 pub mod options;
@@ -73,7 +74,6 @@ struct Inner {
     stages: Stages,
     doors: Mutex<Option<Doors>>,
     phase: AtomicU8,
-    has_failed: AtomicBool,
 }
 
 /// One running engine. Dropped: stopped without a save.
@@ -114,7 +114,6 @@ impl EngineHandle {
             stages: Stages::default(),
             doors: Mutex::new(Some(doors)),
             phase: AtomicU8::new(Phase::Loading as u8),
-            has_failed: AtomicBool::new(false),
         });
         let jobs = Arc::new(Jobs::new(&shared));
         let handle = Self { inner: Arc::clone(&inner), jobs, ports };
@@ -254,8 +253,7 @@ impl Inner {
         }
     }
 
-    fn enter(&self, phase: Phase, error: Option<&EngineError>) {
-        self.phase.store(phase as u8, Ordering::Release);
+    fn tell(&self, phase: Phase, error: Option<&EngineError>) {
         let mut document = json!({"event": "state", "state": phase.word()});
         if let (Some(error), Value::Object(fields)) = (error, &mut document) {
             fields.insert("error".to_owned(), error.to_json());
@@ -263,16 +261,24 @@ impl Inner {
         self.shared.events.push(&document);
     }
 
+    /// The load has ended; a stop that came first has the last word.
+    fn leave_loading(&self, phase: Phase, error: Option<&EngineError>) {
+        let (loading, next) = (Phase::Loading as u8, phase as u8);
+        let order = Ordering::AcqRel;
+        if self.phase.compare_exchange(loading, next, order, Ordering::Acquire).is_ok() {
+            self.tell(phase, error);
+        }
+    }
+
     fn load(&self) {
         match job::load::load_at_boot(&self.shared) {
             Ok(keys) => {
                 self.shared.events.log("info", "data_set_loaded", &json!({"keys": keys}));
-                self.enter(Phase::Ready, None);
+                self.leave_loading(Phase::Ready, None);
             }
             Err(_) if self.shared.is_stopping.load(Ordering::Acquire) => {}
             Err(error) => {
-                self.has_failed.store(true, Ordering::Release);
-                self.enter(Phase::Failed, Some(&job::load::boot_failed(error)));
+                self.leave_loading(Phase::Failed, Some(&job::load::boot_failed(error)));
             }
         }
     }
@@ -295,7 +301,8 @@ impl Inner {
             doors.close();
         }
         self.wait_for_child();
-        self.enter(Phase::Stopped, None);
+        self.phase.store(Phase::Stopped as u8, Ordering::Release);
+        self.tell(Phase::Stopped, None);
         Ok(json!({}))
     }
 
@@ -362,7 +369,8 @@ fn random_hex() -> String {
 
 #[allow(unsafe_code)] // a system call that fills a buffer
 fn fill_random(bytes: &mut [u8]) {
-    // SAFETY: bounded by the buffer's length; 20 bytes are given whole once the kernel's pool is ready.
+    // SAFETY: bounded by the buffer's length; 20 bytes are given whole once the kernel's pool is
+    // ready.
     unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
 }
 

@@ -1,5 +1,6 @@
-//! `hz` times a second: the expiry cycle, save points, scheduled saves, mirrors of figures into `stats`. Each turn holds
-//! the engine lock for a bounded time. What a save does is in `job`; when one is due is in `snapshot::save`.
+//! `hz` times a second: the expiry cycle, save points, scheduled saves, mirrors of figures into
+//! `stats`. Each turn holds the engine lock for a bounded time. What a save does is in `job`; when
+//! one is due is in `snapshot::save`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -90,7 +91,8 @@ pub fn turn(shared: &Arc<Shared>) -> u32 {
     state.config.hz
 }
 
-/// Delete what is due, in short holds of the lock; what is left waits for the next turn (or for who looks at it).
+/// Delete what is due, in short holds of the lock; what is left waits for the next turn (or for who
+/// looks at it).
 fn expire(shared: &Arc<Shared>) {
     for _ in 0..EXPIRE_HOLDS_MAX {
         let mut state = shared.state.lock();

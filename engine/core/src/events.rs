@@ -1,8 +1,10 @@
-//! What the engine tells the control plane: a bounded queue of JSON documents and an eventfd that is readable while
-//! the queue holds something. The shapes are in `sidecar/_engine.pyi`. No push ever waits for the reader (I8).
+//! What the engine tells the control plane: a bounded queue of JSON documents and an eventfd that
+//! is readable while the queue holds something. The shapes are in `sidecar/_engine.pyi`. No push
+//! ever waits for the reader (I8).
 //!
-//! When the queue is full, log lines go first (counted, told once there is room) and progress next; the end of a job
-//! and a change of state are never dropped: they are few, since running jobs are bounded.
+//! When the queue is full, log lines go first (counted, told once there is room) and progress next;
+//! the end of a job and a change of state are never dropped: they are few, since running jobs are
+//! bounded.
 
 use std::collections::VecDeque;
 use std::os::fd::RawFd;
@@ -73,7 +75,8 @@ impl Events {
         self.enqueue(Kind::Progress(job, phase), &report);
     }
 
-    /// The descriptor that is readable while there is something to take; -1 if the system had none to give.
+    /// The descriptor that is readable while there is something to take; -1 if the system had none
+    /// to give.
     pub fn fd(&self) -> RawFd {
         self.fd
     }
@@ -87,11 +90,11 @@ impl Events {
             std::mem::take(&mut queue.documents).into_iter().map(|(_, text)| text).collect();
         drop(queue);
         if dropped > 0 {
-            let fields = json!({"dropped": dropped});
-            taken.push(
-                json!({"event": "log", "level": "warning", "name": "events_dropped", "fields": fields})
-                    .to_string(),
-            );
+            let told = json!({
+                "event": "log", "level": "warning", "name": "events_dropped",
+                "fields": {"dropped": dropped},
+            });
+            taken.push(told.to_string());
         }
         taken
     }

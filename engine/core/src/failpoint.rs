@@ -1,9 +1,10 @@
-//! Failpoints: named places where a test can kill the process, fail a step or hold it.
-//! Off unless `PERDURE_FAILPOINTS` was set at start; then `name=kill;name=error:ENOSPC;name=pause:FILE`.
-//! The table of names is `docs/operations/failpoints.md`.
+//! Failpoints: named places where a test can kill the process, fail a step or hold it. Off unless
+//! `PERDURE_FAILPOINTS` was set at start; then `name=kill;name=error:ENOSPC;name=pause:FILE`. The
+//! table of names is `docs/operations/failpoints.md`.
 //!
-//! [`hit`] also runs in the fork child (I1): it takes no lock and allocates nothing, so everything that it needs is
-//! made when arming. A replaced table is leaked on purpose: somebody may be held at a point of it.
+//! [`hit`] also runs in the fork child (I1): it takes no lock and allocates nothing, so everything
+//! that it needs is made when arming. A replaced table is leaked on purpose: somebody may be held
+//! at a point of it.
 
 use std::ffi::CString;
 use std::io;
@@ -77,7 +78,8 @@ fn errno_by_name(name: &str) -> Result<i32, String> {
 /// The operating system's error that the test asked for.
 #[allow(unsafe_code)] // reads the armed table, which is never freed
 pub fn hit(name: &str) -> io::Result<()> {
-    // SAFETY: the pointer is null or came from `Box::into_raw` in `arm`, and no table is ever freed.
+    // SAFETY: the pointer is null or came from `Box::into_raw` in `arm`, and no table is ever
+    // freed.
     let Some(armed) = (unsafe { ARMED.load(Ordering::Acquire).as_ref() }) else { return Ok(()) };
     let Some((_, action)) = armed.iter().find(|(armed_name, _)| armed_name == name) else {
         return Ok(());

@@ -1,5 +1,8 @@
-//! The snapshot child as the system sees it: which descriptors it holds, which signals it hears, and that it ends with
-//! its parent. Failpoints are armed for the whole process, so the tests of this file take turns.
+//! The snapshot child as the system sees it: which descriptors it holds, which signals it hears,
+//! and that it ends with its parent. Failpoints are armed for the whole process, so the tests of
+//! this file take turns.
+
+#![allow(clippy::unwrap_used)] // what fails in a test ends it
 
 mod running;
 
@@ -26,7 +29,8 @@ fn descriptors(pid: i32) -> Vec<PathBuf> {
         .collect()
 }
 
-/// A set of signals from the process's status, without the two that glibc keeps for itself (32 and 33).
+/// A set of signals from the process's status, without the two that glibc keeps for itself (32 and
+/// 33).
 fn signals(pid: i32, name: &str) -> u64 {
     let text = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = text.lines().find(|line| line.starts_with(name)).unwrap();

@@ -1,5 +1,8 @@
-//! The switch of a restore: what serves, what is on disk and who may write, on success and on a failure at each step.
-//! Failpoints are armed for the whole process, so the tests of this file take turns.
+//! The switch of a restore: what serves, what is on disk and who may write, on success and on a
+//! failure at each step. Failpoints are armed for the whole process, so the tests of this file take
+//! turns.
+
+#![allow(clippy::unwrap_used)] // what fails in a test ends it
 
 mod running;
 

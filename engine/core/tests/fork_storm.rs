@@ -1,6 +1,8 @@
-//! 300 forks while RESP clients are busy and other threads allocate: no hang, no lost reply, no failed child.
-//! The test's allocator ends any process but this one that allocates, so that a child which breaks I1 is seen at once
-//! and not only when it happens to hang.
+//! 300 forks while RESP clients are busy and other threads allocate: no hang, no lost reply, no
+//! failed child. The test's allocator ends any process but this one that allocates, so that a child
+//! which breaks I1 is seen at once and not only when it happens to hang.
+
+#![allow(clippy::unwrap_used)] // what fails in a test ends it
 
 mod running;
 
@@ -41,7 +43,8 @@ unsafe impl GlobalAlloc for OwnersOnly {
 #[global_allocator]
 static ALLOCATOR: OwnersOnly = OwnersOnly;
 
-/// Threads that allocate and free without a pause, so that a fork often finds the allocator's locks taken.
+/// Threads that allocate and free without a pause, so that a fork often finds the allocator's locks
+/// taken.
 fn allocate(is_over: &Arc<AtomicBool>) -> JoinHandle<u64> {
     let is_over = Arc::clone(is_over);
     std::thread::spawn(move || {

@@ -1,5 +1,8 @@
-//! SAVE, BGSAVE, save points, SHUTDOWN and cuts beside them: what becomes of `dump.rdb`, LASTSAVE and the changes
-//! counter. The clock is driven where time matters. Failpoints are armed for the whole process: tests take turns.
+//! SAVE, BGSAVE, save points, SHUTDOWN and cuts beside them: what becomes of `dump.rdb`, LASTSAVE
+//! and the changes counter. The clock is driven where time matters. Failpoints are armed for the
+//! whole process: tests take turns.
+
+#![allow(clippy::unwrap_used)] // what fails in a test ends it
 
 mod running;
 
@@ -7,9 +10,9 @@ use std::path::Path;
 
 use parking_lot::{Mutex, MutexGuard};
 use perdure_engine::clock::Clock;
-use perdure_engine::failpoint;
-use serde_json::json;
+use perdure_engine::{cron, failpoint};
 use running::{Dir, Engine, launch, options, start, start_with, wait_until};
+use serde_json::json;
 
 const START_MS: i64 = 1_800_000_000_000;
 
@@ -54,7 +57,7 @@ fn a_save_point_saves_when_its_time_and_changes_have_come() {
     let mut client = engine.client();
     client.fill("k", 2, "v");
     engine.handle.shared().clock.drive_to(START_MS + 61_000);
-    std::thread::sleep(std::time::Duration::from_millis(250)); // two turns of cron: nothing may happen
+    cron::turn(engine.handle.shared());
     assert!(!has_dump(&dir));
     client.fill("k", 1, "w");
     wait_until("the save point", || has_dump(&dir));

@@ -1,5 +1,6 @@
 //! The Python module `sidecar._engine`: a thin PyO3 binding over `perdure_engine`, nothing else.
-//! Every call returns at once; no call holds the GIL while it waits for a lock or a disk. Documents cross as JSON text.
+//! Every call returns at once; no call holds the GIL while it waits for a lock or a disk. Documents
+//! cross as JSON text.
 
 #![allow(missing_docs)] // the module's documentation is `sidecar/_engine.pyi`
 

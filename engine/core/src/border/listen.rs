@@ -1,5 +1,5 @@
-//! Binding the doors' listeners, before anything on disk is looked at. An address beyond loopback is refused unless
-//! the operator said `--insecure`, since the doors have no keys yet.
+//! Binding the doors' listeners, before anything on disk is looked at. An address beyond loopback
+//! is refused unless the operator said `--insecure`, since the doors have no keys yet.
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, TcpListener, ToSocketAddrs};
@@ -21,8 +21,8 @@ pub const RESP: Door = Door { name: "RESP", flag: "--port" };
 /// The data door (gRPC).
 pub const DATA: Door = Door { name: "data", flag: "--data-port" };
 
-/// Resolve `bind` (Redis's syntax: `*`, `::*`, a leading `-` for "skip if it is not there") and refuse what is not
-/// loopback unless `is_insecure`.
+/// Resolve `bind` (Redis's syntax: `*`, `::*`, a leading `-` for "skip if it is not there") and
+/// refuse what is not loopback unless `is_insecure`.
 ///
 /// # Errors
 /// `ADDRESS_REFUSED`, `ADDRESS_INVALID`.

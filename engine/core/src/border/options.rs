@@ -1,7 +1,7 @@
-//! What the control plane says at start: JSON to [`StartOptions`], and from there to the directives in force.
-//! What each directive means is `config`'s business; here is only which source beats which.
-//! Low to high: engine defaults, the options' own fields, `defaults` (TOML), redis.conf, environment, Redis
-//! arguments, `overrides` (command line).
+//! What the control plane says at start: JSON to [`StartOptions`], and from there to the directives
+//! in force. What each directive means is `config`'s business; here is only which source beats
+//! which. Low to high: engine defaults, the options' own fields, `defaults` (TOML), redis.conf,
+//! environment, Redis arguments, `overrides` (command line).
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -120,8 +120,8 @@ fn layer(pairs: &BTreeMap<String, String>, origin: &str) -> Result<Vec<Directive
     pairs.iter().map(directive).collect()
 }
 
-/// Words of a value: separated by blanks, `"..."` and `'...'` hold blanks. No word at all means one empty one
-/// (`save ""`). `None` when a quote is not closed.
+/// Words of a value: separated by blanks, `"..."` and `'...'` hold blanks. No word at all means one
+/// empty one (`save ""`). `None` when a quote is not closed.
 fn split_words(text: &str) -> Option<Vec<Vec<u8>>> {
     let mut words = Vec::new();
     let mut rest = text.trim();

@@ -1,5 +1,5 @@
-//! `Engine.stats`: the lock-free figures as the JSON object that `sidecar/_engine.pyi` documents. Never takes the
-//! engine lock.
+//! `Engine.stats`: the lock-free figures as the JSON object that `sidecar/_engine.pyi` documents.
+//! Never takes the engine lock.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -1,14 +1,18 @@
-//! The switch of a restore: the staged keyspace takes the live one's place. Reads never stop; writes wait from the
-//! safety cut to the switch. What a crash leaves, line by line (`dump.rdb` is what the next boot loads):
+//! The switch of a restore: the staged keyspace takes the live one's place. Reads never stop;
+//! writes wait from the safety cut to the switch. What a crash leaves, line by line (`dump.rdb` is
+//! what the next boot loads):
 //!
 //! ```text
-//! write_base      stage written and read back beside dump.rdb      old dump.rdb, old data; a leftover that boot sweeps
-//! pause, cut      what is live is cut to the safety file           old dump.rdb and a whole safety file, or its leftover
-//! rename          THE COMMIT POINT, under the lock with the switch process killed: new dump.rdb; power cut: either
-//! fsync directory then the gate lets the new data's replies out    new dump.rdb
+//! write_base       the stage goes beside dump.rdb,   old dump.rdb; a leftover, swept at boot
+//!                  and is read back
+//! pause, cut       what is live goes to the safety   old dump.rdb; the safety file whole,
+//!                  file, and is read back            or its leftover
+//! rename, switch   THE COMMIT POINT, under the lock  killed: new dump.rdb; power cut: either
+//! fsync directory  then the gate lets replies out    new dump.rdb
 //! ```
-//! Between the rename and the directory's fsync no reply leaves that shows new data (I10), so a power cut that brings
-//! the old file back undoes nothing that anybody saw. Any failure before the rename resumes writes on the old data (I6).
+//! Between the rename and the directory's fsync no reply leaves that shows new data (I10), so a
+//! power cut that brings the old file back undoes nothing that anybody saw. Any failure before the
+//! rename resumes writes on the old data (I6).
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -40,8 +44,9 @@ const CHILD_GRACE_SECONDS: u64 = 10;
 /// Replace the live data by a stage. The result is the document `commit` of the border.
 ///
 /// # Errors
-/// `STAGE_NOT_FOUND`, `STAGE_BUSY`, `COMMIT_PAUSE_TOO_LONG`, `CANCELLED`, `SNAPSHOT_CHILD_FAILED`, `RDB_...`, I/O codes:
-/// the old data serves, the stage is still there. `COMMIT_NOT_DURABLE`: the new data serves.
+/// `STAGE_NOT_FOUND`, `STAGE_BUSY`, `COMMIT_PAUSE_TOO_LONG`, `CANCELLED`, `SNAPSHOT_CHILD_FAILED`,
+/// `RDB_...`, I/O codes: the old data serves, the stage is still there. `COMMIT_NOT_DURABLE`: the
+/// new data serves.
 pub fn run(
     shared: &Arc<Shared>,
     job: &Job,
@@ -116,7 +121,8 @@ impl Commit<'_> {
         Ok(base)
     }
 
-    /// Step 2: no child but ours, writes wait, what is live goes to the safety file, which is read back.
+    /// Step 2: no child but ours, writes wait, what is live goes to the safety file, which is read
+    /// back.
     fn take_safety_cut(&mut self, path: &Path) -> Result<Safety> {
         self.bar_children()?;
         let wanted = request(&self.shared.state.lock(), Purpose::Safety, path, false);
@@ -150,7 +156,8 @@ impl Commit<'_> {
         held.and(finished)
     }
 
-    /// Let no child start and wait for the running one: it gets a moment to end by itself, then it is ended.
+    /// Let no child start and wait for the running one: it gets a moment to end by itself, then it
+    /// is ended.
     fn bar_children(&mut self) -> Result<()> {
         let check = || self.job.check().and_then(|()| check_ready(self.shared));
         let grace = Duration::from_secs(CHILD_GRACE_SECONDS);
@@ -173,7 +180,8 @@ impl Commit<'_> {
         Ok(())
     }
 
-    /// Step 3: the rename and the switch are one step under the lock; the gate keeps replies from here on.
+    /// Step 3: the rename and the switch are one step under the lock; the gate keeps replies from
+    /// here on.
     fn switch(&mut self, base: Prepared, target: &Path) -> Result<Switched> {
         let shared = self.shared;
         let mut state = shared.state.lock();
@@ -214,7 +222,8 @@ impl Commit<'_> {
         let synced = pass("commit.after_rename", target)
             .and_then(|()| pass("commit.before_fsync_directory", target))
             .and_then(|()| durable::fsync_directory(target));
-        // Also when it failed: the new data serves, and the error says that a power cut may bring the old file back.
+        // Also when it failed: the new data serves, and the error says that a power cut may bring
+        // the old file back.
         self.shared.gate.release(position);
         self.shared.wake_loops();
         synced.map_err(|error| not_durable(&error, target.to_path_buf()))

@@ -1,5 +1,5 @@
-//! Cuts for the control plane, and the read-back that makes a file count. A cut leaves `dump.rdb`, LASTSAVE and the
-//! changes counter alone.
+//! Cuts for the control plane, and the read-back that makes a file count. A cut leaves `dump.rdb`,
+//! LASTSAVE and the changes counter alone.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,7 +17,8 @@ use crate::snapshot::{
 };
 use crate::state::{Shared, State};
 
-/// A watcher that reports to a job and ends the child when the job is cancelled or the engine stops.
+/// A watcher that reports to a job and ends the child when the job is cancelled or the engine
+/// stops.
 pub struct JobWatcher<'a> {
     /// Where progress goes.
     pub shared: &'a Shared,
@@ -74,7 +75,8 @@ pub fn request(state: &State, purpose: Purpose, target: &Path, is_replacing: boo
 /// Cut into the new file `target`. The result is CUT.
 ///
 /// # Errors
-/// `CHILD_BUSY`, `FORK_FAILED`, `SNAPSHOT_CHILD_FAILED`, `CHILD_ENDED`, `CANCELLED`, `ENGINE_NOT_READY`, I/O codes.
+/// `CHILD_BUSY`, `FORK_FAILED`, `SNAPSHOT_CHILD_FAILED`, `CHILD_ENDED`, `CANCELLED`,
+/// `ENGINE_NOT_READY`, I/O codes.
 pub fn run(shared: &Arc<Shared>, job: &Job, target: &Path, purpose: &str) -> Result<Value> {
     check_ready(shared)?;
     let wanted = request(&shared.state.lock(), Purpose::Cut, target, false);

@@ -11,8 +11,9 @@ const WAITING_MAX: usize = 4096;
 
 type Waiting = Box<dyn Send>;
 
-/// Drop something big on another thread, so that nobody waits for the allocator (FLUSHALL ASYNC, UNLINK, a switched
-/// keyspace). Falls back to dropping it here when that thread is behind or cannot be started.
+/// Drop something big on another thread, so that nobody waits for the allocator (FLUSHALL ASYNC,
+/// UNLINK, a switched keyspace). Falls back to dropping it here when that thread is behind or
+/// cannot be started.
 pub fn drop_elsewhere<T: Send + 'static>(_shared: &Arc<Shared>, value: T) {
     static DROPPER: OnceLock<Option<SyncSender<Waiting>>> = OnceLock::new();
     let dropper = DROPPER.get_or_init(|| {

@@ -1,5 +1,5 @@
-//! Loading: at boot, DEBUG RELOAD, and beside the live data for a restore. A load never touches the live keyspace; it
-//! is switched in whole, under the lock, or not at all (I6, I9).
+//! Loading: at boot, DEBUG RELOAD, and beside the live data for a restore. A load never touches the
+//! live keyspace; it is switched in whole, under the lock, or not at all (I6, I9).
 
 use std::path::Path;
 use std::sync::Arc;
@@ -19,7 +19,8 @@ use crate::keyspace::Keyspace;
 use crate::rdb::{self, LoadOptions};
 use crate::state::{Shared, State};
 
-/// DEBUG RELOAD [NOSAVE]: save (unless told not to), load the file into a new keyspace, switch. Under the lock.
+/// DEBUG RELOAD [NOSAVE]: save (unless told not to), load the file into a new keyspace, switch.
+/// Under the lock.
 ///
 /// # Errors
 /// As saving and loading; the old data stays. `CHILD_BUSY` while a restore is being committed.
@@ -42,14 +43,15 @@ pub fn reload(cx: &mut Cx<'_>, is_saving: bool) -> Result<()> {
     Ok(())
 }
 
-/// Put `keyspace` in place of the live one and dirty everybody who watches a key. Gives the old one.
+/// Put `keyspace` in place of the live one and dirty everybody who watches a key. Gives the old
+/// one.
 pub fn switch(state: &mut State, keyspace: Keyspace) -> Keyspace {
     state.effects.touch_where(|_, _| true);
     std::mem::replace(&mut state.keyspace, keyspace)
 }
 
-/// Load the data set at boot. A missing file is an empty data set (whether that may be is decided before the start).
-/// Gives the number of keys.
+/// Load the data set at boot. A missing file is an empty data set (whether that may be is decided
+/// before the start). Gives the number of keys.
 ///
 /// # Errors
 /// `RDB_...`, I/O codes; the file is as it was.
@@ -125,7 +127,7 @@ pub fn discard(shared: &Arc<Shared>, stages: &Stages, stage: u64) -> Result<Valu
 /// The hint of a data set that cannot be loaded at boot, added to what `rdb` says.
 pub fn boot_failed(error: EngineError) -> EngineError {
     let hint = format!(
-        "{} The file was left as it is: restore a snapshot, or move the file away to start without it.",
+        "{} The file is as it was: restore a snapshot, or move it away to start without it.",
         error.hint
     );
     EngineError { hint, ..error }

@@ -1,7 +1,7 @@
-//! Work that outlives a call: cut, verify, load beside, commit, save, stop. One file a kind of work.
-//! Commands (SAVE, BGSAVE, SHUTDOWN, DEBUG RELOAD) and the border start jobs here; what a job needs of the disk is in
-//! `snapshot`, `rdb` and `durable`. No job holds the engine lock while it waits for a disk, except those that Redis
-//! runs in the foreground (SAVE, DEBUG RELOAD, SHUTDOWN).
+//! Work that outlives a call: cut, verify, load beside, commit, save, stop. One file a kind of
+//! work. Commands (SAVE, BGSAVE, SHUTDOWN, DEBUG RELOAD) and the border start jobs here; what a job
+//! needs of the disk is in `snapshot`, `rdb` and `durable`. No job holds the engine lock while it
+//! waits for a disk, except those that Redis runs in the foreground (SAVE, DEBUG RELOAD, SHUTDOWN).
 
 pub mod commit;
 pub mod cut;

@@ -1,5 +1,5 @@
-//! Results of jobs as JSON, in the shapes that `sidecar/_engine.pyi` documents. One place, so that stub and engine can
-//! be compared.
+//! Results of jobs as JSON, in the shapes that `sidecar/_engine.pyi` documents. One place, so that
+//! stub and engine can be compared.
 
 use std::time::Duration;
 

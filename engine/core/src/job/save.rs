@@ -1,5 +1,5 @@
-//! Redis's own saves: SAVE, BGSAVE, save points and SHUTDOWN. They write `dump.rdb`, LASTSAVE and the changes counter;
-//! the control plane's cuts (`cut`) never do.
+//! Redis's own saves: SAVE, BGSAVE, save points and SHUTDOWN. They write `dump.rdb`, LASTSAVE and
+//! the changes counter; the control plane's cuts (`cut`) never do.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -33,10 +33,12 @@ pub fn save_foreground(cx: &mut Cx<'_>) -> Result<()> {
     save_now(cx.state, cx.shared)
 }
 
-/// BGSAVE: fork now. `is_schedulable`: with a child of another purpose running, remember to save after it.
+/// BGSAVE: fork now. `is_schedulable`: with a child of another purpose running, remember to save
+/// after it.
 ///
 /// # Errors
-/// `CHILD_RUNNING` (another save runs), `CHILD_BUSY` (a child of another purpose runs), `FORK_FAILED`, I/O codes.
+/// `CHILD_RUNNING` (another save runs), `CHILD_BUSY` (a child of another purpose runs),
+/// `FORK_FAILED`, I/O codes.
 pub fn save_background(cx: &mut Cx<'_>, is_schedulable: bool) -> Result<BackgroundSave> {
     let save = &mut cx.state.save;
     if save.is_bgsave_running() {
@@ -52,8 +54,8 @@ pub fn save_background(cx: &mut Cx<'_>, is_schedulable: bool) -> Result<Backgrou
     start_bgsave(cx.state, cx.shared).map(|()| BackgroundSave::Started)
 }
 
-/// SHUTDOWN: save as asked (`None`: if save points are configured), end children, tell the control plane that the
-/// process ends. Nothing is executed after it.
+/// SHUTDOWN: save as asked (`None`: if save points are configured), end children, tell the control
+/// plane that the process ends. Nothing is executed after it.
 ///
 /// # Errors
 /// The save failed: nothing is stopped.
@@ -76,7 +78,8 @@ pub fn shut_down_locked(
     let has_data = !shared.stats.is_loading.load(Ordering::Acquire);
     let is_saving = has_data && save.unwrap_or(!state.config.save.is_empty());
     if let Some(child) = &state.save.child {
-        child.end(); // its file never gets its name after this, so it cannot replace what is saved now
+        // After this its file never gets its name, so it cannot replace what is saved now.
+        child.end();
     }
     if is_saving {
         write_dump(state, shared)?;
@@ -144,7 +147,8 @@ pub fn write_file(
 /// Fork a background save of `dump.rdb`; a thread of its own sees it through.
 ///
 /// # Errors
-/// `CHILD_BUSY`, `FORK_FAILED`, `THREAD_FAILED`, I/O codes. Also noted as the last background save's failure.
+/// `CHILD_BUSY`, `FORK_FAILED`, `THREAD_FAILED`, I/O codes. Also noted as the last background
+/// save's failure.
 pub fn start_bgsave(state: &mut State, shared: &Arc<Shared>) -> Result<()> {
     state.save.is_bgsave_scheduled = false;
     state.save.last_attempt_unix_s = shared.clock.unix_ms().div_euclid(1000);
@@ -223,7 +227,8 @@ fn settle_bgsave(state: &mut State, shared: &Shared, outcome: &Result<CutReport>
     mirror(state, shared);
 }
 
-/// Copy what saves change into the lock-free figures at once, so that nobody sees an old answer after a SAVE.
+/// Copy what saves change into the lock-free figures at once, so that nobody sees an old answer
+/// after a SAVE.
 pub fn mirror(state: &State, shared: &Shared) {
     let stats = &shared.stats;
     stats.counters.dirty.store(state.effects.dirty, Ordering::Relaxed);

@@ -1,5 +1,5 @@
-//! The one staged keyspace: loaded beside the live one, waiting for a commit or to be discarded. One at a time, since
-//! each is a second copy of the data in memory.
+//! The one staged keyspace: loaded beside the live one, waiting for a commit or to be discarded.
+//! One at a time, since each is a second copy of the data in memory.
 
 use parking_lot::Mutex;
 
@@ -52,7 +52,8 @@ impl Stages {
         id
     }
 
-    /// Take a stage out to work with it; its place stays taken until [`Stages::put_back`] or [`Stages::free`].
+    /// Take a stage out to work with it; its place stays taken until [`Stages::put_back`] or
+    /// [`Stages::free`].
     ///
     /// # Errors
     /// `STAGE_NOT_FOUND`, `STAGE_BUSY` when somebody else works with it.

@@ -1,5 +1,6 @@
-//! Running jobs: numbers, cancellation, one thread each, and exactly one `done` or `failed` event at the end.
-//! What a job does is in its own file; this one only starts, counts and ends them. Running jobs are bounded (I7).
+//! Running jobs: numbers, cancellation, one thread each, and exactly one `done` or `failed` event
+//! at the end. What a job does is in its own file; this one only starts, counts and ends them.
+//! Running jobs are bounded (I7).
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -63,7 +64,8 @@ impl Jobs {
         }
     }
 
-    /// Run `work` on a thread of its own; its result or error becomes the job's last event. Gives the job's number.
+    /// Run `work` on a thread of its own; its result or error becomes the job's last event. Gives
+    /// the job's number.
     pub fn start(
         self: &Arc<Self>,
         work: impl FnOnce(&Job) -> Result<Value> + Send + 'static,

@@ -1,9 +1,11 @@
-//! The child's room (I1). After `_Fork` only this code runs: no allocation, no lock, no panic that unwinds, no Python,
-//! no gRPC. It writes the RDB into a descriptor that the parent opened, fsyncs it, reports over a pipe and leaves by
-//! `_exit`. It ends when its parent does: a report into a pipe without a reader is SIGPIPE.
+//! The child's room (I1). After `_Fork` only this code runs: no allocation, no lock, no panic that
+//! unwinds, no Python, no gRPC. It writes the RDB into a descriptor that the parent opened, fsyncs
+//! it, reports over a pipe and leaves by `_exit`. It ends when its parent does: a report into a
+//! pipe without a reader is SIGPIPE.
 //!
-//! What it may touch: the keyspace, the scratch memory made before the fork, its own stack, system calls.
-//! A report is one [`Report`], a plain struct far below PIPE_BUF, so that it arrives whole or not at all.
+//! What it may touch: the keyspace, the scratch memory made before the fork, its own stack, system
+//! calls. A report is one [`Report`], a plain struct far below PIPE_BUF, so that it arrives whole
+//! or not at all.
 
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicI32, Ordering};
@@ -55,8 +57,8 @@ pub struct Room<'a> {
 /// The pipe of the process if it is a snapshot child, else -1. Read by the panic hook.
 static CHILD_PIPE: AtomicI32 = AtomicI32::new(-1);
 
-/// Teach the process's panic hook that a snapshot child must not unwind, print or allocate: it reports and leaves.
-/// To be called once, before the first fork.
+/// Teach the process's panic hook that a snapshot child must not unwind, print or allocate: it
+/// reports and leaves. To be called once, before the first fork.
 pub fn install_panic_hook() {
     static ONCE: std::sync::Once = std::sync::Once::new();
     ONCE.call_once(|| {
@@ -124,7 +126,8 @@ fn sync(file: RawFd) -> Result<(), i32> {
 
 #[allow(unsafe_code)] // one system call on our own struct
 fn send(pipe: RawFd, report: &Report) -> bool {
-    // SAFETY: `Report` is plain old data without padding, REPORT_BYTES long; such a write is atomic (PIPE_BUF).
+    // SAFETY: `Report` is plain old data without padding, REPORT_BYTES long; such a write is atomic
+    // (PIPE_BUF).
     let written = unsafe { libc::write(pipe, std::ptr::from_ref(report).cast(), REPORT_BYTES) };
     written == isize::try_from(REPORT_BYTES).unwrap_or(isize::MAX)
 }
@@ -142,8 +145,8 @@ fn leave(code: i32) -> ! {
     unsafe { libc::_exit(code) }
 }
 
-/// Close every descriptor but these two: a listener or client socket that lives on in the child would outlive a killed
-/// parent, and a pipe's read end would hide the parent's death.
+/// Close every descriptor but these two: a listener or client socket that lives on in the child
+/// would outlive a killed parent, and a pipe's read end would hide the parent's death.
 fn close_other_descriptors(a: RawFd, b: RawFd) {
     let (low, high) = (a.min(b), a.max(b));
     let (low, high) = (low.unsigned_abs(), high.unsigned_abs());
@@ -176,7 +179,8 @@ fn close_range(first: u32, last: u32) {
 /// The host's handlers are not for this process. All signals were blocked at the fork.
 #[allow(unsafe_code)] // signal dispositions are C structures
 fn reset_signals() {
-    // SAFETY: SIG_DFL for each number; those that cannot be set fail harmlessly. The empty set is made on our stack.
+    // SAFETY: SIG_DFL for each number; those that cannot be set fail harmlessly. The empty set is
+    // made on our stack.
     unsafe {
         for signal in 1..=64 {
             libc::signal(signal, libc::SIG_DFL);
@@ -187,7 +191,8 @@ fn reset_signals() {
     }
 }
 
-/// `Private_Dirty` of the whole process: pages that are no longer shared with the parent. 0 if the kernel does not say.
+/// `Private_Dirty` of the whole process: pages that are no longer shared with the parent. 0 if the
+/// kernel does not say.
 #[allow(unsafe_code)] // system calls into a buffer on the stack
 fn copied_bytes() -> u64 {
     let mut buffer = [0u8; 2048];

@@ -1,6 +1,7 @@
-//! A cut: the instant a snapshot shows, and the file that keeps it. Two steps, so that another way of cutting (stripe by
-//! stripe, without a fork) can take this one's place: [`CutPlan::start`] under the engine lock, [`RunningCut::finish`]
-//! without it. Everything that can fail or take time (files, memory) is done before the lock, in [`CutPlan::prepare`].
+//! A cut: the instant a snapshot shows, and the file that keeps it. Two steps, so that another way
+//! of cutting (stripe by stripe, without a fork) can take this one's place: [`CutPlan::start`]
+//! under the engine lock, [`RunningCut::finish`] without it. Everything that can fail or take time
+//! (files, memory) is done before the lock, in [`CutPlan::prepare`].
 
 use std::fs::File;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -45,7 +46,8 @@ pub struct CutPlan {
 }
 
 impl CutPlan {
-    /// Open the temporary file beside the target and the pipe, and allocate what the child works with.
+    /// Open the temporary file beside the target and the pipe, and allocate what the child works
+    /// with.
     ///
     /// # Errors
     /// `FILE_EXISTS` when the target is there and must not be replaced; I/O codes.
@@ -105,7 +107,8 @@ impl CutPlan {
             fork_duration,
             started: Instant::now(),
         })
-        // Dropped here, in the parent: the pipe's write end, so that the child's end is its end; the scratch.
+        // Dropped here, in the parent: the pipe's write end, so that the child's end is its end;
+        // the scratch.
     }
 }
 
@@ -145,12 +148,12 @@ pub struct CutReport {
 }
 
 impl RunningCut {
-    /// Wait for the child, give the file its name, then run `settle` under the engine lock together with the end of the
-    /// child's reign. Never call it with the lock held.
+    /// Wait for the child, give the file its name, then run `settle` under the engine lock together
+    /// with the end of the child's reign. Never call it with the lock held.
     ///
     /// # Errors
-    /// `SNAPSHOT_CHILD_FAILED` (killed, panicked), `DISK_FULL` and other I/O codes of the child or of naming the file,
-    /// `CANCELLED`; no file is left then.
+    /// `SNAPSHOT_CHILD_FAILED` (killed, panicked), `DISK_FULL` and other I/O codes of the child or
+    /// of naming the file, `CANCELLED`; no file is left then.
     pub fn finish(
         self,
         shared: &Shared,

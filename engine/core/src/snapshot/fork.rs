@@ -1,6 +1,7 @@
-//! `_Fork`, and nothing else: glibc's fork without atfork handlers. Plain `fork` would run the handlers of gRPC and of
-//! Python in a child that must know neither (I1). Signals are blocked around it, so that a handler of the host process
-//! (Python's writes to a socket that parent and child share) never runs in the child.
+//! `_Fork`, and nothing else: glibc's fork without atfork handlers. Plain `fork` would run the
+//! handlers of gRPC and of Python in a child that must know neither (I1). Signals are blocked
+//! around it, so that a handler of the host process (Python's writes to a socket that parent and
+//! child share) never runs in the child.
 
 use std::time::{Duration, Instant};
 
@@ -44,7 +45,8 @@ pub fn fork() -> Result<Side, i32> {
 
 #[allow(unsafe_code)] // signal masks live in C structures
 fn block_signals() -> libc::sigset_t {
-    // SAFETY: both sets are valid memory of ours; all-zero is a valid sigset_t; the calls only fill them.
+    // SAFETY: both sets are valid memory of ours; all-zero is a valid sigset_t; the calls only fill
+    // them.
     unsafe {
         let mut all: libc::sigset_t = std::mem::zeroed();
         let mut before: libc::sigset_t = std::mem::zeroed();

@@ -1,9 +1,11 @@
-//! Cutting a snapshot: fork under the engine lock (`fork`), write in the child (`child`), collect in the parent.
-//! `cut` is the interface, with one method to start and one to finish; `watch` is the parent's side of a running child;
-//! `save` has the rules of save points. What a finished cut means (LASTSAVE, a spool file) is `job`'s business.
+//! Cutting a snapshot: fork under the engine lock (`fork`), write in the child (`child`), collect
+//! in the parent. `cut` is the interface, with one method to start and one to finish; `watch` is
+//! the parent's side of a running child; `save` has the rules of save points. What a finished cut
+//! means (LASTSAVE, a spool file) is `job`'s business.
 //!
-//! What is on disk: a cut is written under a temporary name beside its target, fsynced, length-checked, then named and
-//! the directory fsynced. Whatever dies earlier leaves only the temporary name, which the next boot sweeps.
+//! What is on disk: a cut is written under a temporary name beside its target, fsynced,
+//! length-checked, then named and the directory fsynced. Whatever dies earlier leaves only the
+//! temporary name, which the next boot sweeps.
 
 mod child;
 mod cut;
@@ -54,11 +56,13 @@ impl Purpose {
 /// The running child, as those see it who may want it to end.
 #[derive(Debug)]
 pub struct Child {
-    /// Process number. Only the watcher reaps it, so it cannot be reused while this is reachable under the lock.
+    /// Process number. Only the watcher reaps it, so it cannot be reused while this is reachable
+    /// under the lock.
     pub pid: i32,
     /// What it is for.
     pub purpose: Purpose,
-    /// Set once the child must end. Held while the file gets its name, so that after [`Child::end`] no name changes.
+    /// Set once the child must end. Held while the file gets its name, so that after [`Child::end`]
+    /// no name changes.
     must_end: Mutex<bool>,
 }
 
@@ -67,7 +71,8 @@ impl Child {
         Self { pid, purpose, must_end: Mutex::new(false) }
     }
 
-    /// Ask the watcher to kill the child. Afterwards its file never gets its name, unless it already has it.
+    /// Ask the watcher to kill the child. Afterwards its file never gets its name, unless it
+    /// already has it.
     pub fn end(&self) {
         *self.must_end.lock() = true;
     }
@@ -79,7 +84,8 @@ impl Child {
     }
 }
 
-/// The error of a child that had to make way. It says nothing about the disk, so it does not count as a failed save.
+/// The error of a child that had to make way. It says nothing about the disk, so it does not count
+/// as a failed save.
 fn ended() -> EngineError {
     EngineError::new(
         "CHILD_ENDED",

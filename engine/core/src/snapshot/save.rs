@@ -1,11 +1,13 @@
-//! Save points: when Redis's `save <seconds> <changes>` asks for a background save. Pure rules, no clock of their own.
+//! Save points: when Redis's `save <seconds> <changes>` asks for a background save. Pure rules, no
+//! clock of their own.
 
 use super::SaveState;
 
 /// After a failed attempt the next one waits this long (Redis: CONFIG_BGSAVE_RETRY_DELAY).
 pub const RETRY_DELAY_SECONDS: i64 = 5;
 
-/// Whether one of the points (seconds, changes) is reached at `now_unix_s` with `dirty` changes since the last save.
+/// Whether one of the points (seconds, changes) is reached at `now_unix_s` with `dirty` changes
+/// since the last save.
 pub fn is_save_due(points: &[(u64, u64)], save: &SaveState, dirty: u64, now_unix_s: i64) -> bool {
     let since_save = now_unix_s.saturating_sub(save.last_save_unix_s);
     let since_attempt = now_unix_s.saturating_sub(save.last_attempt_unix_s);

@@ -1,5 +1,6 @@
-//! The parent's side of a running child: read its reports, kill it when it must end, reap exactly its pid.
-//! The host is a Python process: no SIGCHLD handler is installed and nobody else's child is ever waited for.
+//! The parent's side of a running child: read its reports, kill it when it must end, reap exactly
+//! its pid. The host is a Python process: no SIGCHLD handler is installed and nobody else's child
+//! is ever waited for.
 
 use std::fs::File;
 use std::io::Read;
@@ -47,7 +48,8 @@ pub fn supervise(
                 kill(child.pid);
             }
         }
-        // Not the end of the pipe decides but the end of the process: somebody else's fork may hold a copy of the pipe.
+        // Not the end of the pipe decides but the end of the process: somebody else's fork may hold
+        // a copy of the pipe.
         if let Some(status) = reap(child.pid, result.is_some() || verdict.is_err()) {
             break status;
         }
@@ -72,7 +74,8 @@ fn failed(message: &str, hint: &str) -> EngineError {
     EngineError::new("SNAPSHOT_CHILD_FAILED", message, hint).retryable()
 }
 
-/// Read every whole report that is there. Reports are written atomically, so a read never sees half of one.
+/// Read every whole report that is there. Reports are written atomically, so a read never sees half
+/// of one.
 fn drain(pipe: &File, result: &mut Option<Report>, watcher: &mut dyn Watcher) {
     let mut bytes = [0u8; REPORT_BYTES];
     let mut reader = pipe;
@@ -89,7 +92,8 @@ fn drain(pipe: &File, result: &mut Option<Report>, watcher: &mut dyn Watcher) {
 fn decode(bytes: &[u8; REPORT_BYTES]) -> Report {
     let four =
         |at: usize| u32::from_ne_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
-    let eight = |at: usize| u64::from(four(at)) | (u64::from(four(at + 4)) << 32); // little-endian machines
+    // Little-endian machines: the lower half comes first.
+    let eight = |at: usize| u64::from(four(at)) | (u64::from(four(at + 4)) << 32);
     Report {
         kind: four(0),
         errno: i32::from_ne_bytes(four(4).to_ne_bytes()),
@@ -135,12 +139,13 @@ fn wait_readable(pipe: &File) {
 
 #[allow(unsafe_code)] // a system call with plain integers
 fn kill(pid: i32) {
-    // SAFETY: plain integers; the pid is our child's, which is not reaped yet, so it is nobody else's.
+    // SAFETY: plain integers; the pid is our child's, which is not reaped yet, so it is nobody
+    // else's.
     unsafe { libc::kill(pid, libc::SIGKILL) };
 }
 
-/// Reap this child, waiting if it `is_about_to_end`. `None`: it still runs. A child that somebody else reaped (a host that
-/// ignores SIGCHLD) counts as ended well: its result decides.
+/// Reap this child, waiting if it `is_about_to_end`. `None`: it still runs. A child that somebody
+/// else reaped (a host that ignores SIGCHLD) counts as ended well: its result decides.
 #[allow(unsafe_code)] // a system call that fills one integer
 fn reap(pid: i32, is_about_to_end: bool) -> Option<i32> {
     let mut status = 0;

@@ -1,5 +1,6 @@
-//! What the engine's own integration tests share: an engine on free ports in a directory of its own, the end of a job,
-//! and a small blocking RESP client. No assertion about what the engine does lives here.
+//! What the engine's own integration tests share: an engine on free ports in a directory of its
+//! own, the end of a job, and a small blocking RESP client. No assertion about what the engine does
+//! lives here.
 
 #![allow(dead_code)] // each test binary uses its own part
 
@@ -172,7 +173,8 @@ impl Client {
         self.stream.get_mut().write_all(bytes).unwrap();
     }
 
-    /// Read one reply: a line as it is (`+OK`, `-ERR ...`, `:1`), or the text of a bulk string (`(nil)` if none).
+    /// Read one reply: a line as it is (`+OK`, `-ERR ...`, `:1`), or the text of a bulk string
+    /// (`(nil)` if none).
     pub fn receive(&mut self) -> String {
         let mut line = String::new();
         self.stream.read_line(&mut line).unwrap();
