@@ -28,7 +28,13 @@ from sidecar.catalogue import Catalogue, open_catalogue
 from sidecar.clock import Clock
 from sidecar.config import BackendTable, Settings, flatten_settings
 from sidecar.engine import EngineAdapter
-from sidecar.errors import ConfigError, PerdureError, ServerUidUnknownError, UsageError
+from sidecar.errors import (
+    ConfigError,
+    InvalidArgumentError,
+    NotFoundError,
+    PerdureError,
+    ServerUidUnknownError,
+)
 from sidecar.ground import Ground
 from sidecar.identity import Identity
 from sidecar.layout import file_snapshot_id
@@ -51,6 +57,7 @@ from sidecar.verify import Fetcher, Verifier
 
 _log = structlog.get_logger(__name__)
 MAINTENANCE_SECONDS = 30.0
+BOOT_READ_SECONDS = 10.0
 SWEEP_EVERY = timedelta(hours=6)
 CATALOGUE_FILE = "perdure.db"
 SPOOL_FOLDER = "spool"
@@ -159,7 +166,13 @@ class Core:
 
     async def prepare(self) -> None:
         """Find out who we are and what the engine will load; BootRefusedError when unclear."""
-        await self._read_backends()
+        has_data = await asyncio.to_thread(self._rdb.exists)
+        try:
+            # Serving comes first: with data here, a dead backend may not keep the engine waiting.
+            async with asyncio.timeout(BOOT_READ_SECONDS if has_data else None):
+                await self._read_backends()
+        except TimeoutError:
+            _log.warning("backends_not_read", seconds=BOOT_READ_SECONDS)
         await self._boot.prepare(self.settings.server.boot_source, self._rdb)
 
     async def _read_backends(self) -> None:
@@ -195,9 +208,9 @@ class Core:
         try:
             await self.schedules.apply_config(wanted)
             self._is_config_applied = True
+        except (InvalidArgumentError, NotFoundError) as exc:
+            raise ConfigError(f"schedules: {exc.message}", hint=exc.hint) from exc
         except PerdureError as exc:
-            if isinstance(exc, UsageError):  # what was configured is wrong: say so at the start
-                raise
             # A full or failing backend keeps nobody from serving: tried again by `maintain`.
             _log.warning("schedules_not_applied", code=exc.code, error=exc.message)
 
@@ -253,6 +266,8 @@ class Core:
             await self._sweep()
         except PerdureError as exc:
             _log.warning("maintenance_failed", code=exc.code, error=exc.message)
+        except Exception:  # noqa: BLE001 - the edge of a background task: a bug here must not end it
+            _log.exception("maintenance_broke")
 
     async def _sweep(self) -> None:
         now = self.clock.now()

@@ -27,10 +27,10 @@
     │   ├── SnapshotDamagedError       SNAPSHOT_DAMAGED
     │   ├── ManifestInvalidError       MANIFEST_INVALID
     │   └── CutDamagedError            CUT_DAMAGED
-    ├── ExhaustedError             MEMORY_INSUFFICIENT, DISK_FULL, SPOOL_FULL
+    ├── ExhaustedError             MEMORY_EXHAUSTED, DISK_FULL, SPOOL_FULL
     ├── CancelledOperationError    CANCELLED
     ├── OperationInterruptedError  OPERATION_INTERRUPTED
-    ├── BackendRefusedError        BACKEND_REFUSED, BACKEND_IDENTITY_CONFLICT
+    ├── BackendRefusedError        BACKEND_REFUSED, or the backend's own code
     ├── BootRefusedError           BOOT_SOURCE_AMBIGUOUS, _MISSING, _UNREACHABLE, _DAMAGED
     ├── EngineFailedError          whatever code the engine gave
     └── InternalError              INTERNAL

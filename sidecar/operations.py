@@ -361,13 +361,17 @@ class Operations:
 
     def finish(self, operation_id: str, result: JsonObject) -> None:
         """End an adopted operation well."""
-        if operation_id in self._live and not self._live[operation_id].is_done:
+        if self._is_adopted(operation_id):
             self._end(operation_id, OperationState.DONE, result=result)
 
     def fail(self, operation_id: str, error: PerdureError) -> None:
         """End an adopted operation badly."""
-        if operation_id in self._live and not self._live[operation_id].is_done:
+        if self._is_adopted(operation_id):
             self._end(operation_id, OperationState.FAILED, error=error)
+
+    def _is_adopted(self, operation_id: str) -> bool:
+        running = self._running.get(operation_id)
+        return running is not None and running.task is None
 
     async def stop(self) -> None:
         """Cancel what runs, but for what passed its commit, and wait for all of it."""

@@ -151,7 +151,6 @@ class Restores:
             await self._discard(stage)
             raise
         committed = await self._commit(handle, stage, safety)
-        step("restore.committed")
         await self._ship_safety(handle, safety, committed)
         return RestoreOutcome(
             plan=plan,
@@ -206,6 +205,7 @@ class Restores:
         """Ship what was replaced. The switch is done: a failure here waits in the spool."""
         figures = self._ground.figures
         try:
+            step("restore.committed")
             spool, now = self._ground.spool, self._ground.clock.now()
             safety = await asyncio.to_thread(spool.record_cut, safety, committed.safety)
             step("restore.safety_recorded")

@@ -76,6 +76,8 @@ class Scheduler:
                 self.run_due()
             except PerdureError as exc:  # an unknown uid, a full disk: said, and tried again
                 _log.warning("schedules_not_run", code=exc.code, error=exc.message)
+            except Exception:  # noqa: BLE001 - the edge of a background task: a bug here must not end it
+                _log.exception("scheduler_broke")
             await self._ground.clock.sleep(self._pause())
 
     def _pause(self) -> float:

@@ -94,7 +94,9 @@ class Shipper:
         on_progress: ProgressSink,
     ) -> None:
         target = result.target
-        for name in target.backends:
+        # A backend may have left the configuration since the cut was planned.
+        known = [name for name in target.backends if name in self._storages]
+        for name in known or self._storages.names:
             try:
                 storage = self._storages[name]
                 if not await self._is_stored(storage, target):

@@ -16,6 +16,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -136,7 +137,10 @@ class Spool:
     def _load(self, cut_id: str) -> SpooledCut:
         def read(kind: str) -> Fields | None:
             path = self.folder / f"{cut_id}.{kind}.json"
-            return Fields.parse(path.read_bytes(), path.name) if path.exists() else None
+            try:
+                return Fields.parse(path.read_bytes(), path.name)
+            except FileNotFoundError:
+                return None
 
         plan, cut, proof = read("plan"), read("cut"), read("proof")
         if plan is None:
@@ -181,8 +185,8 @@ class Spool:
         total = 0
         with os.scandir(self.folder) as entries:
             for entry in entries:
-                if entry.is_file():
-                    total += entry.stat().st_size
+                with suppress(FileNotFoundError):  # shipped and removed meanwhile
+                    total += entry.stat().st_size if entry.is_file() else 0
         return total
 
 
