@@ -231,7 +231,7 @@ class Boot:
                 await asyncio.to_thread(_copy_durably, path, rdb, copy)
             except OSError as exc:
                 raise local_disk_error(exc, f"write {rdb}") from exc
-        step("boot.placed")
+        await step("boot.placed")
 
 
 def _ignore(_progress: Progress) -> None:

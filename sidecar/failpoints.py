@@ -59,6 +59,11 @@ def hit(name: str) -> None:
             time.sleep(_PAUSE_POLL_SECONDS)
 
 
+def is_pause(name: str) -> bool:
+    """Return whether a hit would hold its thread."""
+    return _ACTIONS.get(name, "").startswith("pause:")
+
+
 def add_observer(observer: Callable[[str], None]) -> Callable[[], None]:
     """Call `observer` with each name hit, in tests; return what removes it again."""
     _OBSERVERS.append(observer)

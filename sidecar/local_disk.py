@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 
 from sidecar import failpoints
@@ -23,9 +24,12 @@ def local_disk_error(exc: OSError, what: str) -> PerdureError:
     )
 
 
-def step(name: str) -> None:
-    """Pass a failpoint; what it raises is the local disk's failure."""
+async def step(name: str) -> None:
+    """Pass a failpoint; what it raises is the local disk's failure. A pause frees the loop."""
     try:
-        failpoints.hit(name)
+        if failpoints.is_pause(name):
+            await asyncio.to_thread(failpoints.hit, name)
+        else:
+            failpoints.hit(name)
     except OSError as exc:
         raise local_disk_error(exc, f"pass {name}") from exc

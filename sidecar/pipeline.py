@@ -102,11 +102,11 @@ class Pipeline:
     async def _cut(self, targets: Sequence[CutTarget], on_progress: ProgressSink) -> SpooledCut:
         cut = await self.plan(targets)
         try:
-            step("snapshot.planned")
+            await step("snapshot.planned")
             result = await self._cut_file(cut, on_progress)
-            step("snapshot.cut")
+            await step("snapshot.cut")
             cut = await asyncio.to_thread(self._spool.record_cut, cut, result)
-            step("snapshot.cut_recorded")
+            await step("snapshot.cut_recorded")
         except asyncio.CancelledError:
             await self._give_up(cut)
             self.release(cut)
@@ -184,10 +184,10 @@ class Pipeline:
             raise CutDamagedError(
                 f"the cut did not verify: {exc.message}", context={"cause": exc.code}
             ) from exc
-        step("snapshot.verified")
+        await step("snapshot.verified")
         now = self._ground.clock.now()
         cut = await asyncio.to_thread(self._spool.record_proof, cut, proof, now)
-        step("snapshot.proof_recorded")
+        await step("snapshot.proof_recorded")
         self._ground.figures.snapshot_last_verified_at = now
         seconds = self._ground.clock.monotonic() - started
         self._ground.figures.observe_phase("snapshot", Phase.VERIFY, seconds)
@@ -217,9 +217,9 @@ class Pipeline:
             if on_shipped is not None and not result.failures:
                 on_shipped(result.target)
         if all(not result.failures for result in results):
-            step("snapshot.shipped")
+            await step("snapshot.shipped")
             await asyncio.to_thread(self._spool.remove, cut)
-            step("snapshot.cleaned")
+            await step("snapshot.cleaned")
         for result in results:
             if result.stored:
                 self._note_success(result.target)

@@ -123,7 +123,7 @@ class Restores:
         try:
             handle.phase(Phase.PLAN)
             handle.set_plan(encode_restore_plan(plan))
-            step("restore.planned")
+            await step("restore.planned")
             snapshot = self._ground.catalogue.get_snapshot(snapshot_id)
             copy = next(c for c in snapshot.copies if c.backend == plan.backend)
             outcome = await self._restore(handle, copy, plan)
@@ -145,7 +145,7 @@ class Restores:
             stage = await self._ground.engine.load_beside(path, handle.progress)
         try:
             check_against_manifest(stage.verified, copy.manifest)
-            step("restore.loaded")
+            await step("restore.loaded")
             safety = await self._plan_safety()
         except BaseException:
             await self._discard(stage)
@@ -181,7 +181,7 @@ class Restores:
         handle.close_to_cancel()
         started = self._ground.clock.monotonic()
         try:
-            step("restore.before_commit")
+            await step("restore.before_commit")
             committed = await self._ground.engine.commit(stage.stage, safety.rdb, handle.progress)
         except PerdureError as exc:
             if exc.code == NOT_DURABLE:  # the new data serves: the safety cut is all there is
@@ -205,17 +205,17 @@ class Restores:
         """Ship what was replaced. The switch is done: a failure here waits in the spool."""
         figures = self._ground.figures
         try:
-            step("restore.committed")
+            await step("restore.committed")
             spool, now = self._ground.spool, self._ground.clock.now()
             safety = await asyncio.to_thread(spool.record_cut, safety, committed.safety)
-            step("restore.safety_recorded")
+            await step("restore.safety_recorded")
             safety = await asyncio.to_thread(
                 spool.record_proof, safety, committed.safety_verified, now
             )
             results = await self._pipeline.ship_released(
                 safety, lambda _target, progress: handle.progress(progress)
             )
-            step("restore.safety_shipped")
+            await step("restore.safety_shipped")
         except PerdureError as exc:
             self._pipeline.release(safety)
             figures.snapshot_attempts[Trigger.SAFETY.value, "failed"] += 1

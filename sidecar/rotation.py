@@ -66,7 +66,7 @@ class Rotation:
         """Put a tombstone on a copy; it can be listed until it is purged."""
         await self.note(copy, Note(NoteKind.TOMBSTONE, self._ground.clock.now(), detail=why))
         self._ground.figures.snapshots_deleted["tombstoned"] += 1
-        step("rotate.tombstoned")
+        await step("rotate.tombstoned")
 
     async def note(self, copy: Copy, note: Note) -> None:
         """Put what became known beside the manifest, then into the catalogue."""
@@ -117,9 +117,9 @@ class Rotation:
         snapshot_id = copy.manifest.snapshot_id
         layout = self._ground.identity.layout
         await storage.delete(layout.manifest(snapshot_id))
-        step("rotate.manifest_deleted")
+        await step("rotate.manifest_deleted")
         await storage.delete(copy.payload_key)
-        step("rotate.payload_deleted")
+        await step("rotate.payload_deleted")
         for blob in await storage.list(layout.snapshot(snapshot_id)):
             await storage.delete(blob.key)
         self._ground.catalogue.remove_copy(snapshot_id, storage.name)

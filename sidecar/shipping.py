@@ -162,7 +162,7 @@ class Shipper:
         except asyncio.CancelledError:
             stop.set()
             raise
-        step("snapshot.packed")
+        await step("snapshot.packed")
         self._figures.observe_phase("snapshot", Phase.COMPRESS, self._clock.monotonic() - started)
         return _Packed(path, digest, target.compression)
 
@@ -187,7 +187,7 @@ class Shipper:
 
         on_progress(target, Progress(Phase.STORE, 0, total))
         await storage.put_file(key, packed.path, packed.digest, tell)
-        step("snapshot.payload_put")
+        await step("snapshot.payload_put")
         manifest = self._manifest(cut, target, payload, packed)
         try:
             await storage.put_bytes(layout.manifest(target.snapshot_id), encode_manifest(manifest))
@@ -197,9 +197,9 @@ class Shipper:
                 await storage.delete(key)
             await self._is_stored(storage, target)
             return
-        step("snapshot.manifest_put")
+        await step("snapshot.manifest_put")
         self._keep(storage, manifest)
-        step("snapshot.catalogued")
+        await step("snapshot.catalogued")
         self._figures.snapshot_raw_size_bytes = manifest.raw_size_bytes
         self._figures.snapshot_stored_size_bytes = manifest.stored_size_bytes
         self._figures.observe_phase("snapshot", Phase.STORE, self._clock.monotonic() - started)

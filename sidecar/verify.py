@@ -58,13 +58,13 @@ class Fetcher:
         stored, raw = self._ground.spool.scratch("stored"), self._ground.spool.scratch("raw")
         try:
             await self._get(copy, stored, on_progress)
-            await asyncio.to_thread(step, f"{steps}.fetched")  # a pause must not hold the loop
+            await step(f"{steps}.fetched")
             if manifest.compression is Compression.NONE:
                 raw = stored
             else:
                 await self._unpack(manifest, stored, raw)
                 await asyncio.to_thread(stored.unlink)
-            await asyncio.to_thread(step, f"{steps}.unpacked")
+            await step(f"{steps}.unpacked")
             yield raw
         finally:
             for path in (stored, raw):
@@ -192,7 +192,7 @@ class Verifier:
         now = self._ground.clock.now()
         note = Note(NoteKind.VERDICT, now, is_passed=is_passed, detail=detail[:500])
         await self._rotation.note(copy, note)
-        step("verify.noted")
+        await step("verify.noted")
         figures = self._ground.figures
         figures.verifications["passed" if is_passed else "failed"] += 1
         if is_passed:
