@@ -1,5 +1,6 @@
 //! Files become durable whole or not at all: prepare, commit, refusal to replace, leftovers.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // how a test fails
 #![allow(unsafe_code)] // write to the descriptor that `prepare_file` gives
 
 use std::os::fd::RawFd;

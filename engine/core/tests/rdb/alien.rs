@@ -78,7 +78,7 @@ fn functions_are_refused_rather_than_lost() {
 fn a_database_that_is_not_there_is_refused() {
     let scratch = Scratch::new();
     let path = scratch.file("db.rdb", &by_hand(&[&[0xFE, 16], &key(b"k", &text(b"v"))]));
-    let error = load(&path).err().expect("refused");
+    let error = load(&path).expect_err("refused");
     assert_eq!(error.code, "RDB_DATABASE_OUT_OF_RANGE");
     assert_eq!(context(&error, "db"), "16");
     let progress = &mut |_, _| true;
@@ -90,7 +90,7 @@ fn a_database_that_is_not_there_is_refused() {
 fn a_key_that_stands_there_twice_is_corrupt() {
     let scratch = Scratch::new();
     let twice = by_hand(&[&key(b"k", &text(b"1")), &key(b"k", &text(b"2"))]);
-    let error = load(&scratch.file("twice.rdb", &twice)).err().expect("refused");
+    let error = load(&scratch.file("twice.rdb", &twice)).expect_err("refused");
     assert_eq!((error.code, context(&error, "key")), ("RDB_CORRUPT", "k"));
 }
 
