@@ -132,7 +132,7 @@ impl Parser<'_> {
 
     fn unsupported_version(&self, version: &str) -> crate::error::EngineError {
         let reason = format!("RDB version {version}; versions 1 to {VERSION_MAX} are read");
-        let hint = "Save it with a server that writes such a version: Redis up to 8.2, Valkey up to 8.";
+        let hint = "Save it with Redis up to 8.2 or Valkey up to 8: they write such a version.";
         self.from.refuse("RDB_VERSION_UNSUPPORTED", &reason, hint).with("version", version)
     }
 
