@@ -204,3 +204,34 @@ async def test_switch_that_is_not_durable_keeps_the_safety_cut(bench: ControlBen
     assert bench.engine.data == OLD
     await bench.core.maintain()
     assert [s.manifest.trigger for s in bench.listed()].count(Trigger.SAFETY) == 1
+
+
+def miscount(bench: ControlBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the engine find one key more than the manifest promises."""
+    honest = bench.engine._verify
+    monkeypatch.setattr(
+        bench.engine, "_verify", lambda path: honest(path) | {"keys": len(NEW) + len(OLD) + 9}
+    )
+
+
+async def test_payload_that_is_not_what_its_manifest_says_is_not_restored(
+    bench: ControlBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshot = await prepared(bench)
+    miscount(bench, monkeypatch)
+    done = await bench.restored(snapshot.snapshot_id)
+    assert error_code(done) == "SNAPSHOT_DAMAGED"
+    assert bench.engine.data == NEW
+    assert bench.engine.stages == {}
+    assert bench.engine.commits == 0
+
+
+async def test_verify_compares_with_the_manifest(
+    bench: ControlBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshot = await prepared(bench)
+    miscount(bench, monkeypatch)
+    snapshots = bench.core.control_plane.snapshots
+    done = await bench.ended(await snapshots.verify(snapshot.snapshot_id))
+    assert error_code(done) == "SNAPSHOT_DAMAGED"
+    assert snapshots.get(snapshot.snapshot_id).state is CopyState.DAMAGED

@@ -173,3 +173,17 @@ async def test_payload_without_manifest_is_swept_only_after_the_grace(bench: Con
     bench.clock.advance(timedelta(days=30000))
     assert await bench.core.rotation.sweep(storage) == 1
     assert [name for name in bench.files("**/dump-*") if snapshot.snapshot_id in name]
+
+
+async def test_sweep_spares_a_payload_whose_manifest_may_still_come(tmp_path: Path) -> None:
+    """Even without any grace: an upload may be under way."""
+    bench = ControlBench(tmp_path, snapshots={"deletion_grace": 0})
+    await bench.boot()
+    storage = next(iter(bench.core.ground.storages))
+    bench.clock.advance(datetime.now(UTC) - bench.clock.now() + timedelta(minutes=5))
+    layout = bench.core.ground.identity.layout
+    await storage.put_bytes(layout.snapshot("20200101t000000z-manual-00000000", "dump-0.rdb"), b"x")
+    assert await bench.core.rotation.sweep(storage) == 0
+    bench.clock.advance(timedelta(hours=1))
+    assert await bench.core.rotation.sweep(storage) == 1
+    await bench.stop()
