@@ -23,6 +23,7 @@ use crate::effects::Effects;
 use crate::error::{EngineError, Result};
 use crate::events::Events;
 use crate::grpc::{self, DataDoor};
+use crate::job::commit::{CommitRequest, PAUSE_SECONDS_MAX};
 use crate::job::{self, Job, Jobs, Stages};
 use crate::keyspace::Keyspace;
 use crate::server::{self, RespDoor};
@@ -178,8 +179,12 @@ impl EngineHandle {
     /// Replace the live data by a stage, a safety cut first. Gives the job.
     pub fn commit(&self, stage: u64, safety_path: String) -> u64 {
         self.start_job(move |inner, job| {
-            let safety_path = PathBuf::from(safety_path);
-            job::commit::run(&inner.shared, job, &inner.stages, (stage, &safety_path))
+            let request = CommitRequest {
+                stage,
+                safety_path: &PathBuf::from(safety_path),
+                pause_max: Duration::from_secs(PAUSE_SECONDS_MAX),
+            };
+            job::commit::run(&inner.shared, job, &inner.stages, request)
         })
     }
 

@@ -41,6 +41,17 @@ pub const PAUSE_SECONDS_MAX: u64 = 600;
 /// A running child may take this long to end by itself before it is ended.
 const CHILD_GRACE_SECONDS: u64 = 10;
 
+/// What to commit.
+#[derive(Debug, Clone, Copy)]
+pub struct CommitRequest<'a> {
+    /// The stage that takes the live data's place.
+    pub stage: u64,
+    /// Where the live data goes; the file must not exist.
+    pub safety_path: &'a Path,
+    /// How long writes may wait: [`PAUSE_SECONDS_MAX`] but in tests.
+    pub pause_max: Duration,
+}
+
 /// Replace the live data by a stage. The result is the document `commit` of the border.
 ///
 /// # Errors
@@ -51,15 +62,21 @@ pub fn run(
     shared: &Arc<Shared>,
     job: &Job,
     stages: &Stages,
-    (stage, safety_path): (u64, &Path),
+    request: CommitRequest<'_>,
 ) -> Result<Value> {
     check_ready(shared)?;
-    let keyspace = stages.take(stage)?;
-    let mut commit =
-        Commit { shared, job, keyspace: Some(keyspace), barred: false, paused_at: None };
-    let outcome = commit.run(safety_path);
+    let keyspace = stages.take(request.stage)?;
+    let mut commit = Commit {
+        shared,
+        job,
+        pause_max: request.pause_max,
+        keyspace: Some(keyspace),
+        barred: false,
+        paused_at: None,
+    };
+    let outcome = commit.run(request.safety_path);
     match commit.keyspace.take() {
-        Some(keyspace) => stages.put_back(stage, keyspace),
+        Some(keyspace) => stages.put_back(request.stage, keyspace),
         None => stages.free(),
     }
     outcome
@@ -69,6 +86,7 @@ pub fn run(
 struct Commit<'a> {
     shared: &'a Arc<Shared>,
     job: &'a Job,
+    pause_max: Duration,
     /// The stage, until it is switched in.
     keyspace: Option<Keyspace>,
     barred: bool,
@@ -86,7 +104,7 @@ impl Commit<'_> {
     fn run(&mut self, safety_path: &Path) -> Result<Value> {
         let target = self.shared.state.lock().config.rdb_path();
         let base = self.write_base(&target)?;
-        pass("commit.base_written", &target)?;
+        hit("commit.base_written", &target)?;
         let safety = self.take_safety_cut(safety_path)?;
         let switched = self.switch(base, &target)?;
         self.make_durable(&target, switched.position)?;
@@ -139,18 +157,18 @@ impl Commit<'_> {
         // Whatever happens from here on, `finish` reaps the child.
         let report = self.finish_safety_cut(running, locked)?;
         let verified = summary_json(&read_back(self.shared, self.job, path)?);
-        pass("commit.safety_cut", path)?;
+        hit("commit.safety_cut", path)?;
         Ok(Safety { report, pause, verified })
     }
 
     fn finish_safety_cut(&self, running: RunningCut, locked: Instant) -> Result<CutReport> {
-        let held = pass("commit.writes_paused", Path::new("the safety cut"));
+        let held = hit("commit.writes_paused", Path::new("the safety cut"));
         let mut watcher = JobWatcher {
             shared: self.shared,
             job: self.job,
             phase: "safety",
             keys_total: running.keys,
-            deadline: Some((locked + Duration::from_secs(PAUSE_SECONDS_MAX), pause_too_long)),
+            deadline: Some((locked + self.pause_max, pause_too_long)),
         };
         let finished = running.finish(self.shared, &mut watcher, |_, _| {});
         held.and(finished)
@@ -211,16 +229,16 @@ impl Commit<'_> {
     fn check_before_rename(&self, target: &Path) -> Result<()> {
         self.job.check()?;
         check_ready(self.shared)?;
-        if self.paused_at.is_some_and(|at| at.elapsed().as_secs() >= PAUSE_SECONDS_MAX) {
+        if self.paused_at.is_some_and(|at| at.elapsed() >= self.pause_max) {
             return Err(pause_too_long());
         }
-        pass("commit.before_rename", target)
+        hit("commit.before_rename", target)
     }
 
     /// Step 4: the directory, then the replies.
     fn make_durable(&self, target: &Path, position: u64) -> Result<()> {
-        let synced = pass("commit.after_rename", target)
-            .and_then(|()| pass("commit.before_fsync_directory", target))
+        let synced = hit("commit.after_rename", target)
+            .and_then(|()| hit("commit.before_fsync_directory", target))
             .and_then(|()| durable::fsync_directory(target));
         // Also when it failed: the new data serves, and the error says that a power cut may bring
         // the old file back.
@@ -267,14 +285,14 @@ fn with_verified(mut cut: Value, verified: Value) -> Value {
     cut
 }
 
-fn pass(name: &str, path: &Path) -> Result<()> {
+fn hit(name: &str, path: &Path) -> Result<()> {
     failpoint::hit(name).map_err(|error| EngineError::from_io("commit", path, &error))
 }
 
 fn pause_too_long() -> EngineError {
     EngineError::new(
         "COMMIT_PAUSE_TOO_LONG",
-        format!("writes had waited {PAUSE_SECONDS_MAX} seconds for the safety cut"),
+        "writes had waited too long for the safety cut",
         "The old data serves. Check how fast the disk is, then restore again.",
     )
     .retryable()

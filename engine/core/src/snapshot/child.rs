@@ -97,20 +97,20 @@ pub fn run(room: &mut Room<'_>) -> ! {
 }
 
 fn write(room: &mut Room<'_>) -> Result<Saved, i32> {
-    pass("snapshot.child_started")?;
+    hit("snapshot.child_started")?;
     let pipe = room.pipe;
     let mut tell = |keys: u64| {
         let report = Report { kind: KIND_PROGRESS, keys, ..Report::default() };
         send(pipe, &report) || last_errno() == libc::EAGAIN // anything else: nobody listens, stop
     };
     let saved = rdb::save(room.keyspace, room.options, room.scratch, room.file, &mut tell)?;
-    pass("snapshot.child_written")?;
+    hit("snapshot.child_written")?;
     sync(room.file)?;
-    pass("snapshot.child_fsynced")?;
+    hit("snapshot.child_fsynced")?;
     Ok(saved)
 }
 
-fn pass(name: &str) -> Result<(), i32> {
+fn hit(name: &str) -> Result<(), i32> {
     failpoint::hit(name).map_err(|error| error.raw_os_error().unwrap_or(libc::EIO))
 }
 

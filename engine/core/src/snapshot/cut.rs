@@ -79,6 +79,8 @@ impl CutPlan {
         if state.save.child.is_some() {
             return Err(super::child_busy(&state.save));
         }
+        failpoint::hit("snapshot.fork")
+            .map_err(|error| fork_failed(error.raw_os_error().unwrap_or(libc::EAGAIN)))?;
         let cut_unix_ms = shared.clock.unix_ms();
         self.options.ctime_unix_s = cut_unix_ms.div_euclid(1000);
         self.options.used_memory_bytes = state.keyspace.memory_bytes() as u64;
@@ -106,9 +108,9 @@ impl CutPlan {
             cut_unix_ms,
             fork_duration,
             started: Instant::now(),
+            _scratch: self.scratch,
         })
-        // Dropped here, in the parent: the pipe's write end, so that the child's end is its end;
-        // the scratch.
+        // Dropped here, in the parent: the pipe's write end, so that the child's end is its end.
     }
 }
 
@@ -126,6 +128,8 @@ pub struct RunningCut {
     /// How long the call took.
     pub fork_duration: Duration,
     started: Instant,
+    /// The child's, freed with the rest and not under the engine lock.
+    _scratch: SaveScratch,
 }
 
 /// A finished cut.
@@ -181,11 +185,11 @@ impl RunningCut {
         }
         let result = watch::supervise(&self.child, &self.pipe_read, &target, watcher)?;
         durable::seal(&self.file, &self.prepared.temporary, result.size_bytes)?;
-        pass("snapshot.before_rename", &target)?;
+        hit("snapshot.before_rename", &target)?;
         let prepared = self.prepared;
         self.child.unless_ended(|| prepared.rename())?;
         let settled =
-            pass("snapshot.after_rename", &target).and_then(|()| durable::fsync_directory(&target));
+            hit("snapshot.after_rename", &target).and_then(|()| durable::fsync_directory(&target));
         if let Err(error) = settled {
             if !self.is_replacing {
                 let _ = std::fs::remove_file(&target); // ours: the name was free
@@ -204,7 +208,7 @@ impl RunningCut {
     }
 }
 
-fn pass(name: &str, path: &std::path::Path) -> Result<()> {
+fn hit(name: &str, path: &std::path::Path) -> Result<()> {
     failpoint::hit(name).map_err(|error| EngineError::from_io("rename to", path, &error))
 }
 
