@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import zstandard
+from google.longrunning import operations_pb2_grpc as lro_grpc
 from google.longrunning import operations_proto_pb2 as lro
-from google.longrunning import operations_proto_pb2_grpc as lro_grpc
 
 from perdure.control.v1 import restore_pb2, server_service_pb2, server_service_pb2_grpc
 from tests.support.dataset import DATABASES, write_strings
@@ -67,7 +68,8 @@ def test_a_scheduled_snapshot_brings_back_what_was_lost(tmp_path: Path) -> None:
 
     reader = tmp_path / "reader"
     reader.mkdir()
-    shutil.copy(payload, reader / "dump.rdb")
+    with payload.open("rb") as packed, (reader / "dump.rdb").open("wb") as raw:
+        zstandard.ZstdDecompressor().copy_stream(packed, raw)
     run(debian_tool("redis-check-rdb"), reader / "dump.rdb")
     with RedisServer(reader) as server:
         assert server.digest() == written_digest
