@@ -168,9 +168,10 @@ impl Cx<'_> {
 
     /// Answer a refusal; inside MULTI it spoils the transaction, and at EXEC it ends it.
     fn refuse(&mut self, args: Args<'_>, text: &[u8]) {
-        if self.session.transaction.is_some() && args.get(0).eq_ignore_ascii_case(b"exec") {
+        if args.get(0).eq_ignore_ascii_case(b"exec") {
             transaction::discard_all(self);
             let why = b"EXECABORT Transaction discarded because of: ";
+            let text = text.strip_prefix(b"ERR ").unwrap_or(text);
             return self.error_bytes(&[why.as_slice(), text].concat());
         }
         if let Some(transaction) = &mut self.session.transaction {
@@ -183,9 +184,10 @@ impl Cx<'_> {
     pub(super) fn error_bytes(&mut self, text: &[u8]) {
         self.reply.errors += 1;
         self.reply.raw(b"-");
-        let line: Vec<u8> = text
+        let end = text.iter().rposition(|byte| !b"\r\n".contains(byte)).map_or(0, |at| at + 1);
+        let line: Vec<u8> = text[..end]
             .iter()
-            .map(|&byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { byte })
+            .map(|&byte| if b"\r\n".contains(&byte) { b' ' } else { byte })
             .collect();
         self.reply.raw(&line);
         self.reply.raw(b"\r\n");

@@ -148,9 +148,12 @@ impl Config {
                 self.others.remove(row.name);
                 Ok(())
             }
-            Class::Refused => Err(Refusal::Unsupported),
+            Class::Refused => {
+                values::check_like(row, &text).map_err(Refusal::Invalid)?;
+                Err(Refusal::Unsupported)
+            }
             Class::Harmless => {
-                values::check_like(row.default, &text).map_err(Refusal::Invalid)?;
+                values::check_like(row, &text).map_err(Refusal::Invalid)?;
                 if row.name == "client-output-buffer-limit" && row.default.contains(&text) {
                     return Ok(());
                 }

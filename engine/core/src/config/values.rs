@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::table::Row;
 use super::{Access, Config};
 use crate::limits::{DATABASES_MAX, IO_THREADS_MAX};
 
@@ -17,9 +18,12 @@ fn yes_no(text: &str) -> Result<bool, Reason> {
 }
 
 /// Check a value that has no effect as far as its default tells what it is.
-pub fn check_like(default: &str, text: &str) -> Result<(), Reason> {
+pub fn check_like(row: &Row, text: &str) -> Result<(), Reason> {
     const THREE_WAYS: [&str; 5] = ["local", "relative", "absolute", "auto", "clients"];
-    if matches!(default, "yes" | "no") && !THREE_WAYS.contains(&text) {
+    let default = row.default;
+    if row.name == "maxmemory" {
+        memory(text)?;
+    } else if matches!(default, "yes" | "no") && !THREE_WAYS.contains(&text) {
         yes_no(text)?;
     } else if default == "notice" {
         one_of(text, &["debug", "verbose", "notice", "warning"])?;

@@ -55,17 +55,14 @@ pub fn flushdb(cx: &mut Cx<'_>, args: Args<'_>) {
 /// FLUSHALL [ASYNC|SYNC].
 pub fn flushall(cx: &mut Cx<'_>, args: Args<'_>) {
     let all = 0..cx.state.keyspace.databases();
-    if flush(cx, args, all) {
-        cx.state.effects.dirty += 1;
-    }
+    flush(cx, args, all);
 }
 
-fn flush(cx: &mut Cx<'_>, args: Args<'_>, dbs: std::ops::Range<usize>) -> bool {
+fn flush(cx: &mut Cx<'_>, args: Args<'_>, dbs: std::ops::Range<usize>) {
     let is_async = args.get(1).eq_ignore_ascii_case(b"async");
     let is_known = args.len() == 1 || is_async || args.get(1).eq_ignore_ascii_case(b"sync");
     if args.len() > 2 || !is_known {
-        cx.reply.error(texts::SYNTAX);
-        return false;
+        return cx.reply.error(texts::SYNTAX);
     }
     let state = &mut *cx.state;
     state
@@ -84,7 +81,6 @@ fn flush(cx: &mut Cx<'_>, args: Args<'_>, dbs: std::ops::Range<usize>) -> bool {
     let sent: Vec<&[u8]> = args.iter().collect();
     cx.rewrite(&sent); // logged even if there was nothing, as in Redis
     cx.reply.ok();
-    true
 }
 
 /// SWAPDB index index.

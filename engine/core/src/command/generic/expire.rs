@@ -100,11 +100,14 @@ fn set_expiry(cx: &mut Cx<'_>, args: Args<'_>, meaning: Meaning) {
     }
     cx.state.keyspace.db_mut(db).set_expire(key, Some(at_ms));
     cx.state.effects.changed(db, key);
+    cx.reply.int(1);
+    if meaning.scale == 1 && !meaning.is_relative {
+        return; // an instant already: logged as it was sent
+    }
     let at = IntText::new(at_ms);
     let mut logged: Vec<&[u8]> = vec![b"PEXPIREAT", key, &at];
     logged.extend(args.iter().skip(3));
     cx.rewrite(&logged);
-    cx.reply.int(1);
 }
 
 /// TTL key.

@@ -12,11 +12,16 @@ pub fn keys(cx: &mut Cx<'_>, args: Args<'_>) {
     let db = cx.state.keyspace.db(cx.session.db);
     let found: Vec<&[u8]> = db
         .iter()
-        .filter(|entry| !entry.is_expired(cx.now_ms) && matches(args.get(1), entry.key(), false))
+        .filter(|entry| !entry.is_expired(cx.now_ms) && is_wanted(args.get(1), entry.key()))
         .map(|entry| entry.key())
         .collect();
     cx.reply.array(found.len());
     found.iter().for_each(|key| cx.reply.bulk(key));
+}
+
+/// A lone star takes every key, the empty one too (which no other pattern with a star does).
+fn is_wanted(pattern: &[u8], key: &[u8]) -> bool {
+    pattern == b"*" || matches(pattern, key, false)
 }
 
 /// What a SCAN-like command was asked for.
@@ -81,22 +86,20 @@ pub fn scan(cx: &mut Cx<'_>, args: Args<'_>) {
         Ok(filter) => filter,
         Err(text) => return cx.reply.error(text),
     };
-    let (db, now_ms) = (cx.session.db, cx.now_ms);
+    let db = cx.session.db;
     let mut found: Vec<Vec<u8>> = Vec::new();
-    let mut expired: Vec<Vec<u8>> = Vec::new();
     let next = cx.state.keyspace.db(db).scan(cursor, filter.count, &mut |entry| {
-        if filter.pattern.is_some_and(|pattern| !matches(pattern, entry.key(), false)) {
-            return;
+        if filter.pattern.is_none_or(|pattern| is_wanted(pattern, entry.key())) {
+            found.push(entry.key().to_vec());
         }
-        let name = entry.value().type_of().name();
-        if filter.type_name.is_some_and(|wanted| !wanted.eq_ignore_ascii_case(name.as_bytes())) {
-            return;
-        }
-        if entry.is_expired(now_ms) { &mut expired } else { &mut found }.push(entry.key().to_vec());
     });
-    for key in expired {
-        cx.is_there(db, &key);
-    }
+    found.retain(|key| match filter.type_name {
+        None => cx.is_there(db, key),
+        // Looking at the type is a read, as in Redis.
+        Some(wanted) => cx.peek(key).is_some_and(|entry| {
+            wanted.eq_ignore_ascii_case(entry.value().type_of().name().as_bytes())
+        }),
+    });
     cx.reply.array(2);
     cx.reply.bulk(next.to_string().as_bytes());
     cx.reply.array(found.len());

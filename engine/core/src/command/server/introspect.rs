@@ -33,7 +33,7 @@ pub fn info(cx: &mut Cx<'_>, args: Args<'_>) {
     for name in args.iter().skip(2) {
         match by_name(name) {
             Some(spec) => write_info(cx.reply, spec),
-            None => cx.reply.null_array(),
+            None => cx.reply.null(),
         }
     }
 }
@@ -140,11 +140,8 @@ pub fn list(cx: &mut Cx<'_>, args: Args<'_>) {
             _ => false, // there are no modules
         },
     };
-    // With a filter Redis lists subcommands too.
-    let is_filtered = filter.is_some();
-    let subs = |spec: &'static Spec| spec.subcommands.iter().filter(move |_| is_filtered);
     let names: Vec<&str> = table::all()
-        .flat_map(|spec| std::iter::once(spec).chain(subs(spec)))
+        .flat_map(|spec| std::iter::once(spec).chain(spec.subcommands))
         .filter(is_listed)
         .map(|spec| spec.name)
         .collect();

@@ -44,9 +44,8 @@ fn set_with(cx: &mut Cx<'_>, args: Args<'_>, options: Options, expiry: Expiry) {
     if !options.is_get {
         cx.reply.ok();
     }
-    match (options.expiry, expiry) {
-        (Some((Unit::PxAt, _)), _) => {} // absolute already: logged as it was sent
-        (Some(_), Expiry::At(at_ms)) => log_with_time(cx, key, value, at_ms),
+    match expiry {
+        Expiry::At(at_ms) => log_with_time(cx, key, value, at_ms),
         _ if options.is_get => log_without_get(cx, args),
         _ => {}
     }

@@ -1,0 +1,199 @@
+//! An engine without sockets for tests of commands: clients whose calls go straight through `command::execute`, a clock
+//! that is driven or the system's, a log in memory. Uses only the crate's public seams.
+#![allow(dead_code)] // each test binary uses a part of it
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use parking_lot::Mutex;
+use perdure_engine::aof::Gate;
+use perdure_engine::aof::held::HeldLog;
+use perdure_engine::clock::Clock;
+use perdure_engine::command::{self, Outcome};
+use perdure_engine::config::Config;
+use perdure_engine::keyspace::Keyspace;
+use perdure_engine::resp::{Args, Reply};
+use perdure_engine::session::{ClientInfo, Protocol, Session};
+use perdure_engine::state::{Shared, State};
+
+/// The state and the log behind it.
+pub struct Engine {
+    pub shared: Arc<Shared>,
+    pub log: Arc<HeldLog>,
+}
+
+impl Engine {
+    pub fn new(config: Config, clock: Clock) -> Self {
+        let gate = Arc::new(Gate::default());
+        let log = HeldLog::new(Arc::clone(&gate));
+        let mut state = State {
+            keyspace: Keyspace::new(config.databases),
+            effects: Default::default(),
+            config,
+            save: Default::default(),
+            are_writes_paused: false,
+            is_active_expire_on: true,
+            clients: Default::default(),
+        };
+        state.effects.attach(Some(log.clone()));
+        let shared = Arc::new(Shared {
+            state: Mutex::new(state),
+            gate,
+            stats: Default::default(),
+            clock: Arc::new(clock),
+            events: Default::default(),
+            loops: Mutex::default(),
+            is_stopping: AtomicBool::new(false),
+            run_id: "0".repeat(40),
+        });
+        Self { shared, log }
+    }
+
+    /// An engine whose clock stands still at 1,000,000 s until driven.
+    pub fn driven() -> Self {
+        let mut config = Config::redis_defaults();
+        config.save = Vec::new();
+        Self::new(config, Clock::driven(NOW_MS))
+    }
+
+    /// Connect a client with this number.
+    pub fn client(&self, id: u64) -> Client {
+        let info = Arc::new(ClientInfo {
+            id,
+            address: format!("127.0.0.1:{}", 10_000 + id),
+            local_address: "127.0.0.1:6379".to_owned(),
+            fd: 8,
+            loop_index: 0,
+            connected_at_ms: self.shared.clock.unix_ms(),
+            active_at_ms: Default::default(),
+            db: Default::default(),
+            name: Default::default(),
+            last_command: Mutex::new(""),
+            multi_queued: (-1).into(),
+            is_resp3: Default::default(),
+            query_bytes: Default::default(),
+            output_bytes: Default::default(),
+            is_killed: Default::default(),
+        });
+        self.shared.state.lock().clients.insert(id, info.clone());
+        Client {
+            shared: self.shared.clone(),
+            session: Session::new(info),
+            reply: Reply::new(Protocol::Resp2),
+        }
+    }
+
+    /// The commands logged so far, one a line, words separated by blanks.
+    pub fn logged(&self) -> Vec<String> {
+        commands_of(&self.log.bytes()).iter().map(|words| shown(words)).collect()
+    }
+
+    pub fn drive(&self, milliseconds: i64) {
+        self.shared.clock.drive_to(self.shared.clock.unix_ms() + milliseconds);
+    }
+}
+
+/// Where driven clocks begin.
+pub const NOW_MS: i64 = 1_000_000_000;
+
+/// Bytes as text, for messages.
+pub fn shown(words: &[Vec<u8>]) -> String {
+    words.iter().map(|word| word.escape_ascii().to_string()).collect::<Vec<_>>().join(" ")
+}
+
+/// One connection.
+pub struct Client {
+    pub shared: Arc<Shared>,
+    pub session: Session,
+    pub reply: Reply,
+}
+
+impl Client {
+    /// Call with bytes; gives the outcome and the reply's bytes.
+    pub fn call(&mut self, args: &[Vec<u8>]) -> (Outcome, Vec<u8>) {
+        let buffer = args.concat();
+        let mut start = 0u32;
+        let ranges: Vec<(u32, u32)> = args
+            .iter()
+            .map(|arg| {
+                let range = (start, arg.len() as u32);
+                start += range.1;
+                range
+            })
+            .collect();
+        let mut state = self.shared.state.lock();
+        let args = Args::new(&buffer, &ranges);
+        let outcome =
+            command::execute(&mut state, &self.shared, &mut self.session, &mut self.reply, args);
+        (outcome, self.reply.take())
+    }
+
+    /// Call with words separated by blanks (`''` is an empty word); gives the reply as text, line ends as blanks.
+    pub fn run(&mut self, line: &str) -> String {
+        let words: Vec<Vec<u8>> = line
+            .split(' ')
+            .map(|word| if word == "''" { Vec::new() } else { word.as_bytes().to_vec() })
+            .collect();
+        let reply = String::from_utf8_lossy(&self.call(&words).1).into_owned();
+        reply.replace("\r\n", " ").trim_end().to_owned()
+    }
+}
+
+/// Cut RESP arrays of bulk strings (a log) into commands.
+pub fn commands_of(mut bytes: &[u8]) -> Vec<Vec<Vec<u8>>> {
+    fn line<'a>(bytes: &mut &'a [u8]) -> &'a [u8] {
+        let end = bytes.windows(2).position(|pair| pair == b"\r\n").unwrap();
+        let line = &bytes[..end];
+        *bytes = &bytes[end + 2..];
+        line
+    }
+    fn number(line: &[u8]) -> usize {
+        std::str::from_utf8(&line[1..]).unwrap().parse().unwrap()
+    }
+    let mut commands = Vec::new();
+    while !bytes.is_empty() {
+        let head = line(&mut bytes);
+        if head.starts_with(b"#") {
+            continue;
+        }
+        let words = (0..number(head)).map(|_| {
+            let length = number(line(&mut bytes));
+            let word = bytes[..length].to_vec();
+            bytes = &bytes[length + 2..];
+            word
+        });
+        commands.push(words.collect());
+    }
+    commands
+}
+
+/// Random numbers (splitmix64) from a seed that is printed and can be given: `PERDURE_TEST_SEED`.
+pub struct Random(u64);
+
+impl Random {
+    pub fn from_environment(test: &str) -> Self {
+        let seed = std::env::var("PERDURE_TEST_SEED").ok().and_then(|text| text.parse().ok());
+        let seed = seed.unwrap_or_else(|| {
+            let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+            since.unwrap().as_nanos() as u64
+        });
+        eprintln!("{test}: PERDURE_TEST_SEED={seed}");
+        Self(seed)
+    }
+    pub fn draw(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut bits = self.0;
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        bits ^ (bits >> 31)
+    }
+    pub fn below(&mut self, bound: usize) -> usize {
+        (self.draw() % bound as u64) as usize
+    }
+    pub fn one_in(&mut self, chances: usize) -> bool {
+        self.below(chances) == 0
+    }
+    pub fn pick<'a, T>(&mut self, list: &'a [T]) -> &'a T {
+        &list[self.below(list.len())]
+    }
+}
