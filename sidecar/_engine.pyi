@@ -37,6 +37,9 @@ Results of jobs:
     config_get  = {"parameters": {name: value}}
     discard, config_set, stop = {}
 
+Besides the codes named below any job can fail with TOO_MANY_JOBS, THREAD_FAILED, ENGINE_NOT_READY
+(stopping) and INTERNAL (a bug).
+
 Stats (`Engine.stats`), one JSON object:
 
     state ("loading|ready|failed|stopped"), uptime_seconds, clients, keys {"0": n},

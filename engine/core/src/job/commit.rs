@@ -192,6 +192,7 @@ impl Commit<'_> {
             child.end();
         }
         while state.save.child.is_some() {
+            self.job.check()?; // a child that hangs in the kernel must not hold the job for good
             let ended = Arc::clone(&state.save.child_ended);
             ended.wait_for(&mut state, Duration::from_millis(50));
         }

@@ -28,6 +28,8 @@ use crate::state::{Shared, State};
 
 /// A child that runs longer is killed.
 pub const CHILD_SECONDS_MAX: u64 = 3600;
+/// A child that reports nothing for so long is killed (its fsync at the end is silent).
+pub const CHILD_SILENT_SECONDS_MAX: u64 = 900;
 /// A cut waits at most this long for another child to end.
 pub const CHILD_WAIT_SECONDS_MAX: u64 = 60;
 

@@ -1,6 +1,8 @@
 //! The parent's side of a running child: read its reports, kill it when it must end, reap exactly
 //! its pid. The host is a Python process: no SIGCHLD handler is installed and nobody else's child
-//! is ever waited for.
+//! is ever waited for. Limit: a killed child that hangs inside the kernel (a disk that does not
+//! answer) is waited for until the kernel lets it go; if it is a commit's safety cut, writes wait
+//! with it.
 
 use std::fs::File;
 use std::io::Read;
@@ -9,7 +11,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::child::{KIND_PANIC, KIND_PROGRESS, KIND_RESULT, REPORT_BYTES, Report};
-use super::{CHILD_SECONDS_MAX, Child};
+use super::{CHILD_SECONDS_MAX, CHILD_SILENT_SECONDS_MAX, Child};
 use crate::error::{EngineError, Result};
 
 /// How often the child is looked after while it says nothing.
@@ -36,14 +38,16 @@ pub fn supervise(
     target: &Path,
     watcher: &mut dyn Watcher,
 ) -> Result<Report> {
-    let deadline = Instant::now() + Duration::from_secs(CHILD_SECONDS_MAX);
+    let mut patience = Patience::new();
     let mut result: Option<Report> = None;
     let mut verdict: Result<()> = Ok(());
     let status = loop {
         wait_readable(pipe);
-        drain(pipe, &mut result, watcher);
+        if drain(pipe, &mut result, watcher) {
+            patience.heard();
+        }
         if verdict.is_ok() {
-            verdict = may_go_on(child, deadline, watcher);
+            verdict = may_go_on(child, &patience, watcher);
             if verdict.is_err() {
                 kill(child.pid);
             }
@@ -59,11 +63,38 @@ pub fn supervise(
     judge(result, status, target)
 }
 
-fn may_go_on(child: &Child, deadline: Instant, watcher: &mut dyn Watcher) -> Result<()> {
+/// How long a child may run, and how long it may say nothing (its fsync says nothing).
+struct Patience {
+    ends: Instant,
+    silent_until: Instant,
+}
+
+impl Patience {
+    fn new() -> Self {
+        let now = Instant::now();
+        Self {
+            ends: now + Duration::from_secs(CHILD_SECONDS_MAX),
+            silent_until: now + Duration::from_secs(CHILD_SILENT_SECONDS_MAX),
+        }
+    }
+
+    fn heard(&mut self) {
+        self.silent_until = Instant::now() + Duration::from_secs(CHILD_SILENT_SECONDS_MAX);
+    }
+
+    fn is_over(&self) -> bool {
+        Instant::now() >= self.ends.min(self.silent_until)
+    }
+}
+
+fn may_go_on(child: &Child, patience: &Patience, watcher: &mut dyn Watcher) -> Result<()> {
     child.unless_ended(|| Ok(()))?;
-    if Instant::now() >= deadline {
+    if patience.is_over() {
         return Err(failed(
-            &format!("the snapshot child ran longer than {CHILD_SECONDS_MAX} seconds"),
+            &format!(
+                "the snapshot child ran longer than {CHILD_SECONDS_MAX} seconds, or said nothing \
+                 for {CHILD_SILENT_SECONDS_MAX}"
+            ),
             "Check how fast the disk is; free memory if the machine swaps.",
         ));
     }
@@ -76,10 +107,13 @@ fn failed(message: &str, hint: &str) -> EngineError {
 
 /// Read every whole report that is there. Reports are written atomically, so a read never sees half
 /// of one.
-fn drain(pipe: &File, result: &mut Option<Report>, watcher: &mut dyn Watcher) {
+/// Gives whether there was one.
+fn drain(pipe: &File, result: &mut Option<Report>, watcher: &mut dyn Watcher) -> bool {
+    let mut has_report = false;
     let mut bytes = [0u8; REPORT_BYTES];
     let mut reader = pipe;
     while matches!(reader.read(&mut bytes), Ok(REPORT_BYTES)) {
+        has_report = true;
         let report = decode(&bytes);
         match report.kind {
             KIND_PROGRESS => watcher.progress(report.keys),
@@ -87,6 +121,7 @@ fn drain(pipe: &File, result: &mut Option<Report>, watcher: &mut dyn Watcher) {
             _ => {}
         }
     }
+    has_report
 }
 
 fn decode(bytes: &[u8; REPORT_BYTES]) -> Report {
