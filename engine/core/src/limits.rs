@@ -4,8 +4,9 @@
 pub const BULK_BYTES_MAX: usize = 512 * 1024 * 1024;
 /// Longest inline request and longest `*`/`$` header line, bytes.
 pub const INLINE_BYTES_MAX: usize = 64 * 1024;
-/// Most arguments of one command.
-pub const MULTIBULK_MAX: usize = 1024 * 1024;
+/// Most arguments of one command (Redis 7.0: INT_MAX). What a client can make us hold is bounded by
+/// the query buffer: an argument takes six bytes of it at least, and eight beside it.
+pub const MULTIBULK_MAX: usize = i32::MAX as usize;
 /// Largest query buffer of a client, bytes (Redis `client-query-buffer-limit`).
 pub const QUERY_BUFFER_BYTES_MAX: usize = 1024 * 1024 * 1024;
 /// Output that a client may leave unread before it is disconnected, bytes.

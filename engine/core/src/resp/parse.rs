@@ -37,7 +37,7 @@ pub enum ProtocolError {
 
 impl ProtocolError {
     /// What to answer before closing; `None` if nothing.
-    pub fn text(self) -> Option<String> {
+    pub fn text(self) -> Option<Vec<u8>> {
         let reason = match self {
             Self::TooBigInline => "too big inline request",
             Self::TooBigMultibulkCount => "too big mbulk count string",
@@ -46,14 +46,12 @@ impl ProtocolError {
             Self::InvalidBulkLength => "invalid bulk length",
             Self::UnbalancedQuotes => "unbalanced quotes in request",
             Self::ExpectedDollar(got) => {
-                return Some(format!(
-                    "ERR Protocol error: expected '$', got '{}'",
-                    char::from(got)
-                ));
+                let start = b"ERR Protocol error: expected '$', got '".as_slice();
+                return Some([start, &[got], b"'"].concat());
             }
             Self::QueryTooBig => return None,
         };
-        Some(format!("ERR Protocol error: {reason}"))
+        Some(format!("ERR Protocol error: {reason}").into_bytes())
     }
 }
 
@@ -103,10 +101,6 @@ impl Batch {
             None => Args::new(&input[command.start..command.end], ranges),
             Some(at) => Args::new(&self.words[at..], ranges),
         }
-    }
-    /// Whether command `index` came as an inline request.
-    pub fn is_inline(&self, index: usize) -> bool {
-        self.commands[index].words.is_some()
     }
     /// Where command `index` begins in the input.
     pub fn start(&self, index: usize) -> usize {

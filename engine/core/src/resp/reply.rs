@@ -56,11 +56,14 @@ impl Reply {
     /// An error: the text with its code (`ERR ...`, `WRONGTYPE ...`), without the dash; line ends
     /// become spaces.
     pub fn error(&mut self, text: &str) {
+        self.error_bytes(text.as_bytes());
+    }
+    /// As [`Reply::error`], for a text that quotes bytes of the client.
+    pub fn error_bytes(&mut self, text: &[u8]) {
         self.errors += 1;
         self.out.push(b'-');
-        self.out.extend(
-            text.bytes().map(|byte| if byte == b'\r' || byte == b'\n' { b' ' } else { byte }),
-        );
+        let is_end = |byte: &u8| matches!(byte, b'\r' | b'\n');
+        self.out.extend(text.iter().map(|byte| if is_end(byte) { b' ' } else { *byte }));
         self.out.extend_from_slice(b"\r\n");
     }
     /// An integer.

@@ -115,7 +115,7 @@ impl Runner {
                 Stop::Broken(error) => {
                     let is_answering = connection.session.reply_mode == ReplyMode::On;
                     if let Some(text) = error.text().filter(|_| is_answering) {
-                        self.reply.error(&text);
+                        self.reply.error_bytes(&text);
                         self.shared.stats.counters.error_replies_total.fetch_add(1, Relaxed);
                     }
                     connection.session.is_closing = true;
@@ -141,7 +141,7 @@ impl Runner {
                 prefetch(db, &self.batch, executed, input, &mut self.hashes);
             }
             let args = self.batch.args(executed, input);
-            if self.batch.is_inline(executed) && is_http(args.get(0)) {
+            if is_http(args.get(0)) {
                 session.is_closing = true;
                 break;
             }
