@@ -22,7 +22,6 @@ pub struct Effects {
     unit: Vec<u8>,
     unit_commands: usize,
     logged_db: Option<usize>,
-    is_in_transaction: bool,
     watched: HashMap<(usize, Vec<u8>), Vec<WatchFlag>>,
 }
 
@@ -92,26 +91,20 @@ impl Effects {
         self.unit_commands += 1;
     }
 
-    /// Begin a unit whose effects are wrapped in MULTI/EXEC when there is more than one.
-    pub fn begin_transaction(&mut self) {
-        self.is_in_transaction = true;
-        self.logged_db = None; // the SELECT, if any, belongs inside
-    }
-
     /// Number of effects in the unit under way.
     pub fn unit_commands(&self) -> usize {
         self.unit_commands
     }
 
-    /// End the unit: hand its effects to the log. Gives the log's new end, if something was appended.
+    /// End the unit: hand its effects to the log, wrapped in MULTI/EXEC when there is more than one (an EXEC; a write to a
+    /// key that had expired), so that a replay never sees half of it. Gives the log's new end, if something was appended.
     pub fn end_unit(&mut self) -> Option<u64> {
-        let was_transaction = std::mem::take(&mut self.is_in_transaction);
         let commands = std::mem::take(&mut self.unit_commands);
         if commands == 0 {
             return None;
         }
         let log = self.log.as_ref()?;
-        let end = if was_transaction && commands > 1 {
+        let end = if commands > 1 {
             let mut framed = Vec::with_capacity(self.unit.len() + 32);
             encode_command(&mut framed, &[b"MULTI"]);
             framed.extend_from_slice(&self.unit);

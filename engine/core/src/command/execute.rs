@@ -1,5 +1,6 @@
-//! From arguments to an effect: which command it is, whether it may run now, MULTI queueing, the handler, the unit of
-//! effects, the figures. The order of refusals is Redis's, since a client sees the first one that applies.
+//! From arguments to an effect: which command it is, whether it may run now, MULTI queueing, the
+//! handler, the unit of effects, the figures. The order of refusals is Redis's, since a client sees
+//! the first one that applies.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,7 +15,8 @@ use crate::resp::{Args, Reply};
 use crate::session::{ReplyMode, Session};
 use crate::state::{Shared, State};
 
-/// Execute one command: lookup, arity, MULTI queueing, refusals (LOADING, MISCONF), the handler, the effects' unit, statistics.
+/// Execute one command: lookup, arity, MULTI queueing, refusals (LOADING, MISCONF), the handler,
+/// the effects' unit, statistics.
 pub fn execute(
     state: &mut State,
     shared: &Arc<Shared>,
@@ -36,7 +38,8 @@ pub fn execute(
     outcome
 }
 
-/// Forget what the session left behind in the state (watched keys, client table): called by the loop when it closes.
+/// Forget what the session left behind in the state (watched keys, client table): called by the
+/// loop when it closes.
 pub fn disconnect(state: &mut State, session: &mut Session) {
     transaction::forget_watched(&mut state.effects, session);
     session.transaction = None;
@@ -74,17 +77,17 @@ impl Cx<'_> {
         Outcome::Done { is_write: has_effects || self.state.effects.dirty != dirty }
     }
 
-    /// Run one command that has been admitted and let its effect be logged. EXEC calls this for each queued one.
+    /// Run one command that has been admitted and let its effect be logged. EXEC calls this for
+    /// each queued one.
     pub(super) fn run(&mut self, spec: &'static Spec, args: Args<'_>) {
         count(&self.shared.stats.counters.commands_total);
         self.is_rewritten = false;
         let (dirty, db) = (self.state.effects.dirty, self.session.db);
         (spec.handler)(self, args);
-        if self.state.effects.dirty != dirty && !self.is_rewritten && spec.has(WRITE) {
-            if self.state.effects.is_logging() {
-                let sent: Vec<&[u8]> = args.iter().collect();
-                self.state.effects.rewrite(db, &sent);
-            }
+        let has_changed = self.state.effects.dirty != dirty && spec.has(WRITE);
+        if has_changed && !self.is_rewritten && self.state.effects.is_logging() {
+            let sent: Vec<&[u8]> = args.iter().collect();
+            self.state.effects.rewrite(db, &sent);
         }
     }
 
@@ -114,7 +117,8 @@ impl Cx<'_> {
         Ok(spec)
     }
 
-    /// Refuse writes (and PING, by which health checks notice) after a failed save; writes alone after a failed log.
+    /// Refuse writes (and PING, by which health checks notice) after a failed save; writes alone
+    /// after a failed log.
     fn check_disk(&self, is_write: bool) -> Result<(), Vec<u8>> {
         let config = &self.state.config;
         if is_write && self.shared.gate.has_failed() {
@@ -193,7 +197,8 @@ impl Cx<'_> {
         self.reply.raw(b"\r\n");
     }
 
-    /// CLIENT REPLY: take back what was written since `written`, if this command is not to be answered.
+    /// CLIENT REPLY: take back what was written since `written`, if this command is not to be
+    /// answered.
     fn silence(&mut self, written: usize) {
         self.session.reply_mode = match self.session.reply_mode {
             ReplyMode::On => return,
@@ -230,8 +235,8 @@ fn unknown_sub(args: Args<'_>) -> Vec<u8> {
 /// The text for a command that a directive guards.
 fn protected(command: &str, directive: &str) -> String {
     format!(
-        "ERR {command} command not allowed. If the {directive} option is set to \"local\", you can run it \
-         from a local connection, otherwise you need to set this option in the configuration file, and then \
-         restart the server."
+        "ERR {command} command not allowed. If the {directive} option is set to \"local\", you can \
+         run it from a local connection, otherwise you need to set this option in the \
+         configuration file, and then restart the server."
     )
 }

@@ -1,8 +1,10 @@
-//! Floating point as INCRBYFLOAT shows it: Redis computes in C's `long double`, which on x86-64 is the 80-bit extended
-//! format, and prints it with `%.17Lf`, trailing zeros cut. Rust has no such type, and doubles would show other digits
-//! (0.1 + 0.2 is 0.3 there and 0.30000000000000004 here), so the three operations needed are done in integers, exactly:
-//! text to number, sum, number to text. A finite number is `mantissa * 2^exponent` with the mantissa's top bit set.
-//! Limit: numbers below 2^-16382 keep 64 bits of mantissa instead of losing some; 17 decimals show nothing of them.
+//! Floating point as INCRBYFLOAT shows it: Redis computes in C's `long double`, which on x86-64 is
+//! the 80-bit extended format, and prints it with `%.17Lf`, trailing zeros cut. Rust has no such
+//! type, and doubles would show other digits (0.1 + 0.2 is 0.3 there and 0.30000000000000004 here),
+//! so the three operations needed are done in integers, exactly: text to number, sum, number to
+//! text. A finite number is `mantissa * 2^exponent` with the mantissa's top bit set. Limit: numbers
+//! below 2^-16382 keep 64 bits of mantissa instead of losing some; 17 decimals show nothing of
+//! them.
 
 use crate::value::integer::IntText;
 
@@ -14,7 +16,8 @@ const EXPONENT_MAX: i64 = 16383 - 63;
 const EXPONENT_MIN: i64 = -16446 - 63;
 const DECIMALS: u32 = 17;
 
-/// An 80-bit extended number, or infinity of either sign (nothing here needs to tell them apart, or from NaN).
+/// An 80-bit extended number, or infinity of either sign (nothing here needs to tell them apart, or
+/// from NaN).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Extended {
     is_negative: bool,
@@ -29,7 +32,8 @@ impl Extended {
         Self { is_negative: false, is_infinite: false, mantissa: 0, exponent: 0 };
     const INFINITE: Self = Self { is_infinite: true, ..Self::ZERO };
 
-    /// Read what C's `strtold` reads, as a whole, without leading space; `None` also where it overflows or underflows.
+    /// Read what C's `strtold` reads, as a whole, without leading space; `None` also where it
+    /// overflows or underflows.
     pub fn parse(text: &[u8]) -> Option<Self> {
         if text.len() >= TEXT_BYTES_MAX {
             return None;
@@ -59,7 +63,8 @@ impl Extended {
         }
         let is_self_larger = (self.exponent, self.mantissa) >= (other.exponent, other.mantissa);
         let (large, small) = if is_self_larger { (self, other) } else { (other, self) };
-        // 62 guard bits below the larger mantissa; what the smaller loses below them is kept as one sticky bit.
+        // 62 guard bits below the larger mantissa; what the smaller loses below them is kept as one
+        // sticky bit.
         let wide = u128::from(large.mantissa) << 62;
         let shifted =
             shift_right_sticky(u128::from(small.mantissa) << 62, large.exponent - small.exponent);
@@ -95,7 +100,8 @@ impl Extended {
     }
 }
 
-/// Digits before an exponent: the number is `digits * base^scale`, with `shift` from the text's own exponent part.
+/// Digits before an exponent: the number is `digits * base^scale`, with `shift` from the text's own
+/// exponent part.
 struct Parsed {
     digits: Big,
     count: i64,
@@ -103,7 +109,8 @@ struct Parsed {
     exponent: i64,
 }
 
-/// Read digits with at most one point, then an exponent part (`e` or, for base 16, `p`), up to the end of the text.
+/// Read digits with at most one point, then an exponent part (`e` or, for base 16, `p`), up to the
+/// end of the text.
 fn parse_digits(text: &[u8], base: u32) -> Option<Parsed> {
     let mut parsed = Parsed { digits: Big::default(), count: 0, scale: 0, exponent: 0 };
     let mark = if base == 16 { b'p' } else { b'e' };
@@ -172,7 +179,8 @@ impl Parsed {
     }
 }
 
-/// `numerator / divisor`, rounded: 67 or so bits of the quotient by shifting and subtracting, the rest as a sticky bit.
+/// `numerator / divisor`, rounded: 67 or so bits of the quotient by shifting and subtracting, the
+/// rest as a sticky bit.
 fn divide(mut numerator: Big, mut divisor: Big) -> Option<Extended> {
     const QUOTIENT_BITS: i64 = 67;
     let shift = QUOTIENT_BITS - (numerator.bits() - divisor.bits());
@@ -193,7 +201,8 @@ fn divide(mut numerator: Big, mut divisor: Big) -> Option<Extended> {
     round(quotient, !numerator.is_zero(), -shift)
 }
 
-/// Keep 64 bits of `value * 2^exponent`, to the nearest, ties to even. `None` past the format's range.
+/// Keep 64 bits of `value * 2^exponent`, to the nearest, ties to even. `None` past the format's
+/// range.
 fn round(value: u128, has_more_below: bool, exponent: i64) -> Option<Extended> {
     if value == 0 {
         return Some(Extended::ZERO);
@@ -211,7 +220,7 @@ fn round(value: u128, has_more_below: bool, exponent: i64) -> Option<Extended> {
         exponent += i64::from(is_carry);
         if is_carry { 1 << 63 } else { rounded }
     };
-    if exponent > EXPONENT_MAX || exponent < EXPONENT_MIN {
+    if !(EXPONENT_MIN..=EXPONENT_MAX).contains(&exponent) {
         mantissa = 0;
     }
     (mantissa != 0).then_some(Extended { mantissa, exponent, ..Extended::ZERO })

@@ -1,5 +1,6 @@
-//! Redis's glob patterns: `*`, `?`, `[abc]`, `[^a-z]`, `\x`. A `*` backtracks over one earlier `*` only, so the time is
-//! bounded by pattern length times text length: a hostile pattern cannot hold the engine lock for long (I7).
+//! Redis's glob patterns: `*`, `?`, `[abc]`, `[^a-z]`, `\x`. A `*` backtracks over one earlier `*`
+//! only, so the time is bounded by pattern length times text length: a hostile pattern cannot hold
+//! the engine lock for long (I7).
 
 /// Whether `text` matches `pattern` as a whole.
 pub fn matches(pattern: &[u8], text: &[u8], is_case_ignored: bool) -> bool {

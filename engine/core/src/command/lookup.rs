@@ -1,6 +1,7 @@
-//! The one way from commands to keys: lazy expiry (a key past its time is deleted and logged as DEL when somebody looks),
-//! hits and misses, idle times, and the words by which a handler says what changed.
-//! While writes are paused an expired key is treated as missing but stays, since its DEL could not be logged.
+//! The one way from commands to keys: lazy expiry (a key past its time is deleted and logged as DEL
+//! when somebody looks), hits and misses, idle times, and the words by which a handler says what
+//! changed. While writes are paused an expired key is treated as missing but stays, since its DEL
+//! could not be logged.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,12 +12,14 @@ use crate::keyspace::{EntryRef, Expiry};
 use crate::state::{Shared, State};
 use crate::value::{NewValue, ValueRef};
 
-/// Count one event. Only for counters that are written under the engine lock: a plain add is then enough.
+/// Count one event. Only for counters that are written under the engine lock: a plain add is then
+/// enough.
 pub fn count(counter: &AtomicU64) {
     counter.store(counter.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
 }
 
-/// Delete an expired key and log it. Not a change of the client's own: dirty does not grow, as in Redis.
+/// Delete an expired key and log it. Not a change of the client's own: dirty does not grow, as in
+/// Redis.
 fn delete_expired(state: &mut State, shared: &Shared, db: usize, key: &[u8]) {
     state.keyspace.db_mut(db).remove(key);
     log_expired(&mut state.effects, db, key);
@@ -28,8 +31,8 @@ fn log_expired(effects: &mut Effects, db: usize, key: &[u8]) {
     effects.rewrite(db, &[b"DEL".as_slice(), key]);
 }
 
-/// Delete up to `max` keys whose time is over, in all databases; gives how many. The active half of expiry, for `cron`.
-/// Does nothing while writes are paused.
+/// Delete up to `max` keys whose time is over, in all databases; gives how many. The active half of
+/// expiry, for `cron`. Does nothing while writes are paused.
 pub fn expire_cycle(state: &mut State, shared: &Arc<Shared>, now_ms: i64, max: usize) -> usize {
     let mut deleted = 0;
     for db in 0..state.keyspace.databases() {
@@ -66,7 +69,8 @@ impl Cx<'_> {
         if self.is_there(db, key) { self.state.keyspace.db(db).get(key) } else { None }
     }
 
-    /// As [`Cx::find`] for a command that reads: counts a hit or a miss, does not count as an access.
+    /// As [`Cx::find`] for a command that reads: counts a hit or a miss, does not count as an
+    /// access.
     pub fn peek(&mut self, key: &[u8]) -> Option<EntryRef<'_>> {
         let db = self.session.db;
         let is_there = self.is_there(db, key);
@@ -99,7 +103,8 @@ impl Cx<'_> {
         self.state.effects.changed(db, key);
     }
 
-    /// Delete a key of the selected database and say so, if it is there. Expiry is the caller's business.
+    /// Delete a key of the selected database and say so, if it is there. Expiry is the caller's
+    /// business.
     pub fn delete(&mut self, key: &[u8]) -> bool {
         let db = self.session.db;
         let was_there = self.state.keyspace.db_mut(db).remove(key);

@@ -1,6 +1,7 @@
 //! What commands mean. One file a family, every handler with the same shape: `fn(&mut Cx, Args)`.
-//! The caller (a loop of `server`) holds the engine lock and runs a batch; this room never touches a socket.
-//! `table` says what exists, `execute` decides whether it may run, `lookup` is the one way to keys (lazy expiry).
+//! The caller (a loop of `server`) holds the engine lock and runs a batch; this room never touches
+//! a socket. `table` says what exists, `execute` decides whether it may run, `lookup` is the one
+//! way to keys (lazy expiry).
 
 mod connection;
 mod execute;
@@ -27,7 +28,8 @@ use crate::state::{Shared, State};
 pub struct Cx<'a> {
     /// Under the engine lock.
     pub state: &'a mut State,
-    /// Shared with everyone, no lock needed. `Arc`, so that BGSAVE and friends can start work that outlives the command.
+    /// Shared with everyone, no lock needed. `Arc`, so that BGSAVE and friends can start work that
+    /// outlives the command.
     pub shared: &'a Arc<Shared>,
     /// The client.
     pub session: &'a mut Session,
@@ -35,7 +37,8 @@ pub struct Cx<'a> {
     pub reply: &'a mut Reply,
     /// Unix ms, one value for the whole command (for a transaction: one for all of it).
     pub now_ms: i64,
-    /// The handler has said what to log ([`Cx::rewrite`]), so the command is not logged as it was sent.
+    /// The handler has said what to log ([`Cx::rewrite`]), so the command is not logged as it was
+    /// sent.
     pub is_rewritten: bool,
     /// The handler has started the end of the server.
     pub is_shutting_down: bool,
@@ -49,13 +52,15 @@ pub enum Outcome {
         /// Whether the command changed data.
         is_write: bool,
     },
-    /// Nothing was executed or replied: writes are paused. Keep the command and try again when woken.
+    /// Nothing was executed or replied: writes are paused. Keep the command and try again when
+    /// woken.
     WritesPaused,
     /// The server is to stop; the job has been started. Close nothing yet.
     Shutdown,
 }
 
-/// The index of the first key argument of a command, for prefetching; `None` if it takes none or is unknown.
+/// The index of the first key argument of a command, for prefetching; `None` if it takes none or is
+/// unknown.
 pub fn first_key_index(name: &[u8]) -> Option<usize> {
     let first = table::find(name)?.key_range.0;
     usize::try_from(first).ok().filter(|&index| index > 0)

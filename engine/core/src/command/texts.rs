@@ -1,4 +1,5 @@
-//! Error texts that several commands share. Clients match on them, so they are Redis 7.0's to the letter.
+//! Error texts that several commands share. Clients match on them, so they are Redis 7.0's to the
+//! letter.
 
 pub const SYNTAX: &str = "ERR syntax error";
 pub const NOT_INTEGER: &str = "ERR value is not an integer or out of range";
@@ -9,13 +10,14 @@ pub const SAME_OBJECT: &str = "ERR source and destination objects are the same";
 pub const TOO_LONG: &str = "ERR string exceeds maximum allowed size (proto-max-bulk-len)";
 pub const LOADING: &str = "LOADING Redis is loading the dataset in memory";
 pub const EXEC_ABORTED: &str = "EXECABORT Transaction discarded because of previous errors.";
-pub const MISCONF_RDB: &str = "MISCONF Redis is configured to save RDB snapshots, but it's currently \
-    unable to persist to disk. Commands that may modify the data set are disabled, because this \
-    instance is configured to report errors during writes if RDB snapshotting fails \
-    (stop-writes-on-bgsave-error option). Please check the Redis logs for details about the RDB error.";
+pub const MISCONF_RDB: &str = "MISCONF Redis is configured to save RDB snapshots, but it's \
+    currently unable to persist to disk. Commands that may modify the data set are disabled, because \
+    this instance is configured to report errors during writes if RDB snapshotting fails \
+    (stop-writes-on-bgsave-error option). Please check the Redis logs for details about the RDB \
+    error.";
 /// Ours: Redis has no such state, since it goes on after a failed fsync.
-pub const MISCONF_LOG: &str = "MISCONF The log cannot be written, so writes are refused until a new \
-    base is on disk. Reads go on. Please check the server's log for details.";
+pub const MISCONF_LOG: &str = "MISCONF The log cannot be written, so writes are refused until a \
+    new base is on disk. Reads go on. Please check the server's log for details.";
 
 /// `ERR wrong number of arguments for '<name>' command`.
 pub fn arity(name: &str) -> String {

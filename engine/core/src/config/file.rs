@@ -1,5 +1,5 @@
-//! redis.conf and redis-server's arguments as text: lines, words, quotes, escapes, `include`. What directives mean stands
-//! in `table` and `values`.
+//! redis.conf and redis-server's arguments as text: lines, words, quotes, escapes, `include`. What
+//! directives mean stands in `table` and `values`.
 
 use std::path::{Path, PathBuf};
 
@@ -61,7 +61,8 @@ fn unbalanced(origin: &str, line: &[u8]) -> EngineError {
     )
 }
 
-/// The files that one include line names: a path, or a pattern in its last part (then those that are there, sorted).
+/// The files that one include line names: a path, or a pattern in its last part (then those that
+/// are there, sorted).
 fn included(args: &[Vec<u8>], origin: &str) -> Result<Vec<PathBuf>> {
     let [pattern] = args else {
         return Err(EngineError::new(
@@ -90,8 +91,9 @@ fn included(args: &[Vec<u8>], origin: &str) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Read arguments as redis-server does: `--save '' --dbfilename x.rdb`, several values up to the next `--`.
-/// The word after a bare name is its value even if it begins with `--`; `--save` alone means no save points.
+/// Read arguments as redis-server does: `--save '' --dbfilename x.rdb`, several values up to the
+/// next `--`. The word after a bare name is its value even if it begins with `--`; `--save` alone
+/// means no save points.
 ///
 /// # Errors
 /// `CONFIG_INVALID` for words before the first `--name`.
@@ -144,8 +146,9 @@ fn named(text: &str, arg: &str) -> Result<Directive> {
     })
 }
 
-/// Split a line into words: blanks separate; `"..."` knows `\n \r \t \b \a \xHH \"` and `\\`; `'...'` knows `\'`.
-/// `None` if a quote is not closed, or is followed by something other than a blank.
+/// Split a line into words: blanks separate; `"..."` knows `\n \r \t \b \a \xHH \"` and `\\`;
+/// `'...'` knows `\'`. `None` if a quote is not closed, or is followed by something other than a
+/// blank.
 pub fn split_words(line: &[u8]) -> Option<Vec<Vec<u8>>> {
     let mut words = Vec::new();
     let mut rest = line.trim_ascii_start();

@@ -1,7 +1,8 @@
-//! Directives: Redis's names, syntax and defaults. R4 owns this room. Three classes besides those that work: harmless
-//! (accepted, warned once), refused by name (they protect, persist or bound data and do not work yet), unknown (refused).
-//! `table` has every directive with its class, `values` the syntax of values, `file` redis.conf and arguments as text.
-//! What `bind` may name is not checked here: the border refuses addresses.
+//! Directives: Redis's names, syntax and defaults. R4 owns this room. Three classes besides those
+//! that work: harmless (accepted, warned once), refused by name (they protect, persist or bound
+//! data and do not work yet), unknown (refused). `table` has every directive with its class,
+//! `values` the syntax of values, `file` redis.conf and arguments as text. What `bind` may name is
+//! not checked here: the border refuses addresses.
 
 mod file;
 pub mod table;
@@ -55,7 +56,8 @@ pub struct Config {
     pub io_threads: usize,
     /// `proto-max-bulk-len`.
     pub proto_max_bulk_len: usize,
-    /// Warnings for harmless directives that do nothing here (event name, text), told once at start.
+    /// Warnings for harmless directives that do nothing here (event name, text), told once at
+    /// start.
     pub warnings: Vec<String>,
     /// Values of directives without effect that differ from their defaults, for CONFIG GET.
     others: BTreeMap<&'static str, String>,
@@ -72,7 +74,8 @@ pub enum Access {
     Yes,
 }
 
-/// One layer of directives as text: (name, value arguments), with where it stands for the error text.
+/// One layer of directives as text: (name, value arguments), with where it stands for the error
+/// text.
 #[derive(Debug, Clone)]
 pub struct Directive {
     /// Lower-case name.
@@ -111,8 +114,8 @@ impl Config {
     }
 
     /// Apply layers in order, lowest precedence first. Harmless directives add to `warnings`.
-    /// `save` lines of one layer (a file with what it includes, the command line ...) add up; the first one of a layer
-    /// forgets what lower layers said.
+    /// `save` lines of one layer (a file with what it includes, the command line ...) add up; the
+    /// first one of a layer forgets what lower layers said.
     ///
     /// # Errors
     /// `CONFIG_INVALID`, `CONFIG_UNSUPPORTED` (refused by name), `CONFIG_UNKNOWN`.

@@ -1,15 +1,17 @@
-//! Every directive that Redis 7.0 knows, with its class and default. What a directive that works does stands in `values`.
-//! Adding one that begins to work? Move its row to [`Class::Working`] and give it a field in `Config` and a place there.
+//! Every directive that Redis 7.0 knows, with its class and default. What a directive that works
+//! does stands in `values`. Adding one that begins to work? Move its row to [`Class::Working`] and
+//! give it a field in `Config` and a place there.
 
 /// What the engine does with a directive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
     /// In force.
     Working,
-    /// Accepted, kept for CONFIG GET, without effect; a value that differs from the default warns once.
+    /// Accepted, kept for CONFIG GET, without effect; a value that differs from the default warns
+    /// once.
     Harmless,
-    /// Protects, persists or bounds data, or changes what a client is told, and does not work yet: any value but the default
-    /// is refused, so that nobody believes in it.
+    /// Protects, persists or bounds data, or changes what a client is told, and does not work yet:
+    /// any value but the default is refused, so that nobody believes in it.
     Refused,
 }
 

@@ -1,4 +1,5 @@
-//! Directives by class: what works takes effect, what does not is refused or warned about, CONFIG SET is all or none.
+//! Directives by class: what works takes effect, what does not is refused or warned about, CONFIG
+//! SET is all or none.
 
 use super::*;
 

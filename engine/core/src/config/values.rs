@@ -1,4 +1,5 @@
-//! Values of directives: their syntax with Redis's reasons for refusing, and the fields of `Config` that hold them.
+//! Values of directives: their syntax with Redis's reasons for refusing, and the fields of `Config`
+//! that hold them.
 
 use std::path::PathBuf;
 

@@ -1,5 +1,6 @@
-//! Random calls of every command: few keys, so that calls meet; values and numbers at their bounds; options in every order,
-//! wrong ones included. Expiries lie far ahead or in the past, so that both servers see the same keys alive.
+//! Random calls of every command: few keys, so that calls meet; values and numbers at their bounds;
+//! options in every order, wrong ones included. Expiries lie far ahead or in the past, so that both
+//! servers see the same keys alive.
 
 use crate::harness::Random;
 
@@ -299,7 +300,7 @@ impl Generator {
     }
 
     fn generic(&mut self) -> Call {
-        let names = [
+        const NAMES: [&str; 27] = [
             "DEL",
             "UNLINK",
             "EXISTS",
@@ -328,7 +329,7 @@ impl Generator {
             "FLUSHALL",
             "MEMORY",
         ];
-        let name = *self.random.pick(&names);
+        let name = *self.random.pick(&NAMES);
         let mut call = vec![self.case(name)];
         match name {
             "DEL" | "UNLINK" | "EXISTS" | "TOUCH" => call.extend(self.keys(3)),
@@ -358,16 +359,9 @@ impl Generator {
             "DBSIZE" => {}
             _ => call.push(self.key()),
         }
-        if name.contains("EXPIRE")
-            && name != "EXPIRETIME"
-            && name != "PEXPIRETIME"
-            && self.random.one_in(2)
-        {
-            call.extend(
-                (0..self.random.below(3))
-                    .map(|_| self.one(&["NX", "xx", "GT", "lt", "foo"]))
-                    .collect::<Call>(),
-            );
+        if name.contains("EXPIRE") && !name.ends_with("TIME") && self.random.one_in(2) {
+            const CONDITIONS: [&str; 5] = ["NX", "xx", "GT", "lt", "foo"];
+            call.extend((0..self.random.below(3)).map(|_| self.one(&CONDITIONS)).collect::<Call>());
         }
         call
     }

@@ -1,6 +1,8 @@
-//! Our commands against a real redis-server 7.0: the same random calls to both, replies compared byte by byte, then the data
-//! set (DEBUG DIGEST), the figures of INFO, and what both logs hold. `PERDURE_TEST_SEED` repeats a run,
-//! `PERDURE_COMPAT_CALLS` makes it longer.
+//! Our commands against a real redis-server 7.0: the same random calls to both, replies compared
+//! byte by byte, then the data set (DEBUG DIGEST), the figures of INFO, and what both logs hold.
+//! `PERDURE_TEST_SEED` repeats a run, `PERDURE_COMPAT_CALLS` makes it longer.
+
+#![allow(clippy::unwrap_used)] // a test may fail so
 
 mod generator;
 #[path = "../harness/mod.rs"]
@@ -14,7 +16,8 @@ use perdure_engine::clock::Clock;
 use perdure_engine::config::{Access, Config};
 
 const CALLS: usize = 20_000;
-/// Calls shown before a difference, and differences shown (later ones may follow from earlier ones).
+/// Calls shown before a difference, and differences shown (later ones may follow from earlier
+/// ones).
 const SHOWN_BEFORE: usize = 40;
 const DIFFERENCES_MAX: usize = 10;
 /// How far times may differ between the two servers, ms.
@@ -63,7 +66,8 @@ fn is_same(call: &[Vec<u8>], real: &[u8], ours: &[u8]) -> bool {
     real == ours || loosened(call, real) == loosened(call, ours) || are_near(real, ours)
 }
 
-/// Sets of keys in any order: lines sorted. Encodings of whole numbers: Redis leaves what INCRBYFLOAT makes as text.
+/// Sets of keys in any order: lines sorted. Encodings of whole numbers: Redis leaves what
+/// INCRBYFLOAT makes as text.
 fn loosened(call: &[Vec<u8>], reply: &[u8]) -> Vec<Vec<u8>> {
     let name = call[0].to_ascii_lowercase();
     // What stands here can be among the replies of a transaction too.
@@ -120,7 +124,8 @@ fn is_same_effect(real: &(usize, Vec<Vec<u8>>), ours: &(usize, Vec<Vec<u8>>)) ->
     real.0 == ours.0
         && real.1.len() == ours.1.len()
         && real.1.iter().zip(&ours.1).all(|(a, b)| {
-            a == b || matches!((number(a), number(b)), (Some(a), Some(b)) if a.abs_diff(b) <= TOLERANCE_MS as u64)
+            let is_near = |a: i64, b: i64| a.abs_diff(b) <= TOLERANCE_MS as u64;
+            a == b || number(a).zip(number(b)).is_some_and(|(a, b)| is_near(a, b))
         })
 }
 

@@ -1,5 +1,5 @@
-//! A real redis-server with an append-only file, on a unix socket in a directory of its own, and connections to it that
-//! give replies as the bytes that came.
+//! A real redis-server with an append-only file, on a unix socket in a directory of its own, and
+//! connections to it that give replies as the bytes that came.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -19,7 +19,7 @@ impl Peer {
     pub fn start() -> Self {
         assert!(
             Path::new(CHECKER).exists(),
-            "{CHECKER} is missing: install the Debian package redis-tools, which holds redis-server 7.0 too"
+            "{CHECKER} is missing: install the Debian package redis-tools (redis-server is in it)"
         );
         let name = format!("perdure-compat-{}", std::process::id());
         let directory = std::env::temp_dir().join(name);

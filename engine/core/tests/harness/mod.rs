@@ -1,5 +1,6 @@
-//! An engine without sockets for tests of commands: clients whose calls go straight through `command::execute`, a clock
-//! that is driven or the system's, a log in memory. Uses only the crate's public seams.
+//! An engine without sockets for tests of commands: clients whose calls go straight through
+//! `command::execute`, a clock that is driven or the system's, a log in memory. Uses only the
+//! crate's public seams.
 #![allow(dead_code)] // each test binary uses a part of it
 
 use std::sync::Arc;
@@ -128,7 +129,8 @@ impl Client {
         (outcome, self.reply.take())
     }
 
-    /// Call with words separated by blanks (`''` is an empty word); gives the reply as text, line ends as blanks.
+    /// Call with words separated by blanks (`''` is an empty word); gives the reply as text, line
+    /// ends as blanks.
     pub fn run(&mut self, line: &str) -> String {
         let words: Vec<Vec<u8>> = line
             .split(' ')

@@ -97,9 +97,9 @@ fn describe(info: &ClientInfo, now_ms: i64) -> String {
     let output = info.output_bytes.load(Ordering::Relaxed);
     let query = info.query_bytes.load(Ordering::Relaxed);
     format!(
-        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub=0 psub=0 ssub=0 multi={multi} \
-         qbuf={query} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll={} omem={output} tot-mem={} \
-         events=r cmd={} user=default redir=-1 resp={}",
+        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub=0 psub=0 ssub=0 \
+         multi={multi} qbuf={query} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll={} \
+         omem={output} tot-mem={} events=r cmd={} user=default redir=-1 resp={}",
         info.id,
         info.address,
         info.local_address,

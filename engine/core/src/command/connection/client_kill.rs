@@ -1,5 +1,5 @@
-//! CLIENT KILL in its old form (an address) and its new one (filters that must all hold). The owner of a socket closes it:
-//! here it is only marked, and its loop woken.
+//! CLIENT KILL in its old form (an address) and its new one (filters that must all hold). The owner
+//! of a socket closes it: here it is only marked, and its loop woken.
 
 use std::sync::atomic::Ordering;
 

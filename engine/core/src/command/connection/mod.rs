@@ -1,4 +1,5 @@
-//! Commands on the connection: greeting, names, CLIENT, and transactions (their state belongs to the session).
+//! Commands on the connection: greeting, names, CLIENT, and transactions (their state belongs to
+//! the session).
 
 pub mod client;
 pub mod client_kill;

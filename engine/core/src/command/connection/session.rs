@@ -1,5 +1,5 @@
-//! PING, ECHO, HELLO, AUTH, QUIT, RESET, and READONLY/READWRITE, which answer as a server without cluster does.
-//! There are no passwords yet, so AUTH answers as Redis's default user without one.
+//! PING, ECHO, HELLO, AUTH, QUIT, RESET, and READONLY/READWRITE, which answer as a server without
+//! cluster does. There are no passwords yet, so AUTH answers as Redis's default user without one.
 
 use super::{client, transaction};
 use crate::command::{Cx, texts};

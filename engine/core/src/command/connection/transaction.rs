@@ -1,6 +1,7 @@
-//! MULTI, EXEC, DISCARD, WATCH, UNWATCH. Queued commands are kept as sent; EXEC runs them under one hold of the lock and
-//! as one unit of effects. A watched key that had already expired is deleted when WATCH looks at it, so that only a change
-//! after WATCH (a later expiry included) spoils the transaction.
+//! MULTI, EXEC, DISCARD, WATCH, UNWATCH. Queued commands are kept as sent; EXEC runs them under one
+//! hold of the lock and as one unit of effects. A watched key that had already expired is deleted
+//! when WATCH looks at it, so that only a change after WATCH (a later expiry included) spoils the
+//! transaction.
 
 use crate::command::table::{self, Resolved, Spec};
 use crate::command::{Cx, texts};
@@ -117,15 +118,14 @@ pub fn exec(cx: &mut Cx<'_>, _args: Args<'_>) {
     if is_dirty {
         return cx.reply.null_array();
     }
-    cx.state.effects.begin_transaction();
     cx.reply.array(transaction.commands.len());
     for command in &transaction.commands {
         run_queued(cx, command);
     }
 }
 
-/// A watched key whose time is over by now but that nobody has deleted yet. (One that was over at WATCH is gone already,
-/// unless writes were paused then.)
+/// A watched key whose time is over by now but that nobody has deleted yet. (One that was over at
+/// WATCH is gone already, unless writes were paused then.)
 fn has_watched_key_expired(cx: &Cx<'_>) -> bool {
     cx.session.watched.iter().any(|(db, key)| {
         cx.state.keyspace.db(*db).get(key).is_some_and(|entry| entry.is_expired(cx.now_ms))

@@ -1,5 +1,5 @@
-//! Whole databases: SELECT, DBSIZE, FLUSHDB, FLUSHALL, SWAPDB.
-//! FLUSHALL does not write an empty `dump.rdb` at once as Redis does: the save points do that, as after any other change.
+//! Whole databases: SELECT, DBSIZE, FLUSHDB, FLUSHALL, SWAPDB. FLUSHALL does not write an empty
+//! `dump.rdb` at once as Redis does: the save points do that, as after any other change.
 
 use std::sync::atomic::Ordering;
 

@@ -1,4 +1,5 @@
-//! Expiry: EXPIRE and its kin, TTL and its kin, PERSIST. Logged as instants (PEXPIREAT), or as DEL when already past.
+//! Expiry: EXPIRE and its kin, TTL and its kin, PERSIST. Logged as instants (PEXPIREAT), or as DEL
+//! when already past.
 
 use crate::command::{Cx, texts};
 use crate::resp::Args;

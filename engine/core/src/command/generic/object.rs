@@ -18,8 +18,9 @@ pub fn freq(cx: &mut Cx<'_>, args: Args<'_>) {
         return cx.reply.null();
     }
     cx.reply.error(
-        "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that \
-         when switching between policies at runtime LRU and LFU data will take some time to adjust.",
+        "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note \
+         that when switching between policies at runtime LRU and LFU data will take some time to \
+         adjust.",
     );
 }
 
@@ -32,7 +33,8 @@ pub fn idletime(cx: &mut Cx<'_>, args: Args<'_>) {
     }
 }
 
-/// OBJECT REFCOUNT key: small integers are shared in Redis, and clients see the count of a shared object.
+/// OBJECT REFCOUNT key: small integers are shared in Redis, and clients see the count of a shared
+/// object.
 pub fn refcount(cx: &mut Cx<'_>, args: Args<'_>) {
     const SHARED: i64 = i32::MAX as i64;
     match cx.peek(args.get(2)).map(|entry| entry.value()) {

@@ -77,7 +77,8 @@ fn object(cx: &mut Cx<'_>, key: &[u8]) {
     let idle_seconds = entry.idle_seconds(cx.now_ms);
     let lru = (cx.now_ms / 1000).saturating_sub(idle_seconds as i64) & 0xff_ffff;
     let text = format!(
-        "Value at:{:p} refcount:1 encoding:{} serializedlength:{} lru:{lru} lru_seconds_idle:{idle_seconds}",
+        "Value at:{:p} refcount:1 encoding:{} serializedlength:{} lru:{lru} \
+         lru_seconds_idle:{idle_seconds}",
         entry.key().as_ptr(),
         entry.encoding(),
         serialized_bytes(entry.value()),

@@ -1,5 +1,5 @@
-//! The fields of INFO, with Redis's names (redis_exporter and client libraries read them). Fields of things that do not
-//! exist here are given where readers expect them, as zero.
+//! The fields of INFO, with Redis's names (redis_exporter and client libraries read them). Fields
+//! of things that do not exist here are given where readers expect them, as zero.
 
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -4,7 +4,8 @@ use crate::command::{Cx, texts};
 use crate::resp::Args;
 use crate::value::integer::parse_i64;
 
-/// MEMORY USAGE key [SAMPLES count]. Strings need no sampling: the figure is exact, in our own layout.
+/// MEMORY USAGE key [SAMPLES count]. Strings need no sampling: the figure is exact, in our own
+/// layout.
 pub fn usage(cx: &mut Cx<'_>, args: Args<'_>) {
     let mut at = 3;
     while at < args.len() {

@@ -1,4 +1,5 @@
-//! Commands on the server: figures, directives, saving and stopping, self-description, tools for tests.
+//! Commands on the server: figures, directives, saving and stopping, self-description, tools for
+//! tests.
 
 pub mod debug;
 pub mod info;

@@ -62,7 +62,8 @@ pub fn resetstat(cx: &mut Cx<'_>, _args: Args<'_>) {
     cx.reply.ok();
 }
 
-/// CONFIG REWRITE: directives come from several layers (TOML, environment, arguments), so no one file is theirs to rewrite.
+/// CONFIG REWRITE: directives come from several layers (TOML, environment, arguments), so no one
+/// file is theirs to rewrite.
 pub fn rewrite(cx: &mut Cx<'_>, _args: Args<'_>) {
     cx.reply.error("ERR The server is running without a config file");
 }

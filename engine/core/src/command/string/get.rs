@@ -1,4 +1,5 @@
-//! Commands that read strings, and those that change a part: GET, GETDEL, GETEX, MGET, STRLEN, GETRANGE, SETRANGE, APPEND.
+//! Commands that read strings, and those that change a part: GET, GETDEL, GETEX, MGET, STRLEN,
+//! GETRANGE, SETRANGE, APPEND.
 
 use super::options::{Options, Reader, Unit, expiry_ms};
 use crate::command::{Cx, texts};
@@ -14,7 +15,8 @@ fn write_value(reply: &mut Reply, value: ValueRef<'_>) {
     }
 }
 
-/// Answer the value of `key`, or null; gives whether it is there. One lookup when the key is there and was read lately.
+/// Answer the value of `key`, or null; gives whether it is there. One lookup when the key is there
+/// and was read lately.
 pub fn reply_value(cx: &mut Cx<'_>, key: &[u8]) -> bool {
     let db = cx.session.db;
     let found = if cx.state.save.child.is_none() {

@@ -1,5 +1,6 @@
-//! LCS: the longest common subsequence of two strings, by the classic table. The table is bounded, since a hostile client
-//! could ask for the product of two big values (Redis asks the allocator and fails there).
+//! LCS: the longest common subsequence of two strings, by the classic table. The table is bounded,
+//! since a hostile client could ask for the product of two big values (Redis asks the allocator and
+//! fails there).
 
 use crate::command::{Cx, texts};
 use crate::resp::Args;

@@ -1,5 +1,5 @@
-//! The options that SET and GETEX share, and expiry times in arguments (Redis: relative ones become absolute at once, so
-//! that the log holds only instants).
+//! The options that SET and GETEX share, and expiry times in arguments (Redis: relative ones become
+//! absolute at once, so that the log holds only instants).
 
 use crate::command::texts;
 use crate::resp::Args;

@@ -1,5 +1,5 @@
-//! Rows of the commands on keys of any type.
-//! Arity, flags, keys and categories are Redis 7.0's (COMMAND INFO answers them); the summaries are ours.
+//! Rows of the commands on keys of any type. Arity, flags, keys and categories are Redis 7.0's
+//! (COMMAND INFO answers them); the summaries are ours.
 
 use super::container;
 use super::spec::*;

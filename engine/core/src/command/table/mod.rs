@@ -1,5 +1,6 @@
-//! The command table and its lookup: a hash table made at compile time over the rows of all families, case-insensitive,
-//! without allocation. Adding a command? Write the row in its family's file; the slots follow by themselves.
+//! The command table and its lookup: a hash table made at compile time over the rows of all
+//! families, case-insensitive, without allocation. Adding a command? Write the row in its family's
+//! file; the slots follow by themselves.
 
 mod connection;
 mod generic;

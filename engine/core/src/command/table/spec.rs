@@ -1,5 +1,6 @@
 //! The shape of one row of the command table: what COMMAND INFO tells and what `execute` needs.
-//! Rows are built at compile time, so every method here is `const`. The rows stand beside this file, one file a family.
+//! Rows are built at compile time, so every method here is `const`. The rows stand beside this
+//! file, one file a family.
 
 use crate::command::Cx;
 use crate::resp::Args;
@@ -69,7 +70,8 @@ pub const CATEGORY_NAMES: [&str; 10] = [
     "@transaction",
 ];
 
-/// Where keys stand in the arguments and what happens to them (Redis 7 key specifications, index and range form).
+/// Where keys stand in the arguments and what happens to them (Redis 7 key specifications, index
+/// and range form).
 #[derive(Debug, Clone, Copy)]
 pub struct KeySpec {
     /// A remark, or nothing.

@@ -1,5 +1,5 @@
-//! Rows of the string commands.
-//! Arity, flags, keys and categories are Redis 7.0's (COMMAND INFO answers them); the summaries are ours.
+//! Rows of the string commands. Arity, flags, keys and categories are Redis 7.0's (COMMAND INFO
+//! answers them); the summaries are ours.
 
 use super::spec::*;
 use crate::command::string::{get, lcs, number, set};
