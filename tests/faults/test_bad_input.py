@@ -110,7 +110,7 @@ def _payload(sidecar: Sidecar, name: str) -> Path:
 
 def test_of_two_restores_at_once_one_is_refused(tmp_path: Path) -> None:
     marker = tmp_path / "held"
-    env = {"PERDURE_FAILPOINTS": f"restore.fetched=pause:{marker}"}
+    env = {"PERDURE_FAILPOINTS": f"commit.base_written=pause:{marker}"}
     with Sidecar(tmp_path / "sidecar", env=env) as sidecar:
         write_strings(sidecar.ports["resp"], KEYS, seed=1)
         digest = sidecar.digest()
