@@ -39,7 +39,7 @@ $(VENV)/.locked: requirements.lock pyproject.toml
 	  { echo 'Error: Python 3.11 or newer is needed.'; echo 'Try: apt-get install python3, or make PYTHON=python3.12'; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || $(MAKE) --no-print-directory debian-python3-venv
 	@command -v cargo >/dev/null || \
-	  { echo 'Error: cargo is needed to build the engine.'; echo 'Try: install Rust 1.85 or newer (rustup)'; exit 1; }
+	  { echo 'Error: cargo is needed to build the engine.'; echo 'Try: install Rust 1.88 or newer (rustup)'; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv==0.13.9'
 	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock

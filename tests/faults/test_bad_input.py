@@ -131,7 +131,7 @@ def test_of_two_restores_at_once_one_is_refused(tmp_path: Path) -> None:
     [
         ("snapshot.child_written=error:ENOSPC", EXIT_EXHAUSTED),
         ("snapshot.child_fsynced=error:EIO", 9),
-        ("durable.written=error:ENOSPC", EXIT_EXHAUSTED),
+        ("snapshot.packed=error:ENOSPC", EXIT_EXHAUSTED),
     ],
 )
 def test_a_disk_error_fails_the_snapshot_and_the_data_is_served(
@@ -153,7 +153,7 @@ def test_a_disk_error_fails_the_snapshot_and_the_data_is_served(
         "commit.base_written=error:ENOSPC",
         "commit.safety_cut=error:EIO",
         "commit.before_rename=error:EIO",
-        "restore.fetched=error:ENOSPC",
+        "restore.loaded=error:ENOSPC",
     ],
 )
 def test_a_failed_restore_leaves_the_running_data(tmp_path: Path, step: str) -> None:

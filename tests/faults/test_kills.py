@@ -18,17 +18,23 @@ QUIET = """
 [schedules]
 """
 SNAPSHOT_STEPS = [
+    "snapshot.planned",
     "snapshot.forked",
     "snapshot.cut",
+    "snapshot.cut_recorded",
     "snapshot.verified",
+    "snapshot.proof_recorded",
     "snapshot.packed",
     "snapshot.payload_put",
     "snapshot.manifest_put",
     "snapshot.catalogued",
+    "snapshot.shipped",
+    "snapshot.cleaned",
 ]
 RESTORE_STEPS_BEFORE = [
-    "restore.fetched",
+    "restore.planned",
     "restore.loaded",
+    "restore.before_commit",
     "commit.base_written",
     "commit.writes_paused",
     "commit.safety_cut",
@@ -38,6 +44,7 @@ RESTORE_STEPS_AFTER = [
     "commit.after_rename",
     "commit.before_fsync_directory",
     "restore.committed",
+    "restore.safety_recorded",
     "restore.safety_shipped",
 ]
 
