@@ -85,7 +85,7 @@ class ServerTable(_Table):
 class SnapshotsTable(_Table):
     """`[snapshots]`: defaults of all snapshots."""
 
-    compression: Compression = Compression.ZSTD
+    compression: Compression = Compression.NONE  # a stored payload is what redis-server reads
     zstd_level: int = Field(default=3, ge=1, le=19)
     deletion_grace: int = Field(default=86400, ge=0)
 

@@ -33,6 +33,8 @@ SNAPSHOT_STEPS = [
 ]
 RESTORE_STEPS_BEFORE = [
     "restore.planned",
+    "restore.fetched",
+    "restore.unpacked",
     "restore.loaded",
     "restore.before_commit",
     "commit.base_written",

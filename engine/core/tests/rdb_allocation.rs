@@ -2,6 +2,7 @@
 //! `SaveScratch::new` (I1), a load of a file with lying lengths no more than the file warrants
 //! (I7). A binary of its own, because the allocator is the whole process's; counts are per thread.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test fails by panicking
 #![allow(unsafe_code)] // the counting allocator
 
 use std::alloc::{GlobalAlloc, Layout, System};

@@ -89,7 +89,7 @@ pub fn save_points(words: &[String]) -> Result<Vec<(u64, u64)>, Reason> {
     if words.len() == 1 && words[0].is_empty() {
         return Ok(Vec::new());
     }
-    if words.len() % 2 != 0 {
+    if !words.len().is_multiple_of(2) {
         return Err(wrong());
     }
     words

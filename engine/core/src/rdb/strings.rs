@@ -87,12 +87,11 @@ pub(super) fn save_string(
         if let Some(value) = canonical_i32(bytes) {
             return save_int_encoded(out, value);
         }
-    } else if bytes.len() >= LZF_BYTES_MIN {
-        if let Some(packer) = packer {
-            if save_packed(out, packer, bytes)? {
-                return Ok(());
-            }
-        }
+    } else if bytes.len() >= LZF_BYTES_MIN
+        && let Some(packer) = packer
+        && save_packed(out, packer, bytes)?
+    {
+        return Ok(());
     }
     save_length(out, bytes.len() as u64)?;
     out.put(bytes)

@@ -159,7 +159,7 @@ fn random_bytes_never_panic_and_splits_never_matter() {
         let length = noise.next() as usize % 60;
         let mut input: Vec<u8> =
             (0..length).map(|_| alphabet[noise.next() as usize % alphabet.len()]).collect();
-        if noise.next() % 2 == 0 {
+        if noise.next().is_multiple_of(2) {
             input.splice(0..0, b"*2\r\n$1\r\na\r\n".iter().copied());
         }
         let whole = feed(&[&input], usize::MAX);

@@ -4,6 +4,8 @@
 
 #![allow(clippy::unwrap_used)] // a test may fail so
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test fails by panicking
+
 mod generator;
 #[path = "../harness/mod.rs"]
 mod harness;

@@ -27,7 +27,7 @@ pub fn get(cx: &mut Cx<'_>, args: Args<'_>) {
 
 /// CONFIG SET name value [name value ...]: all or none.
 pub fn set(cx: &mut Cx<'_>, args: Args<'_>) {
-    if args.len() % 2 != 0 {
+    if !args.len().is_multiple_of(2) {
         return cx.reply.error(texts::SYNTAX);
     }
     let pairs: Vec<(String, Vec<u8>)> = (2..args.len())

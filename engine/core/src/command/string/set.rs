@@ -109,7 +109,7 @@ pub fn getset(cx: &mut Cx<'_>, args: Args<'_>) {
 
 /// MSET key value [key value ...].
 pub fn mset(cx: &mut Cx<'_>, args: Args<'_>) {
-    if args.len() % 2 == 0 {
+    if args.len().is_multiple_of(2) {
         return cx.reply.error(&texts::arity("mset"));
     }
     set_pairs(cx, args);
@@ -118,7 +118,7 @@ pub fn mset(cx: &mut Cx<'_>, args: Args<'_>) {
 
 /// MSETNX key value [key value ...].
 pub fn msetnx(cx: &mut Cx<'_>, args: Args<'_>) {
-    if args.len() % 2 == 0 {
+    if args.len().is_multiple_of(2) {
         return cx.reply.error(&texts::arity("msetnx"));
     }
     let db = cx.session.db;
