@@ -62,7 +62,8 @@ fn the_child_holds_its_file_and_its_pipe_and_nothing_else() {
     }
 }
 
-/// Not a test of its own (nothing without the variable): the parent that `the_child_ends_with_its_parent` kills.
+/// Not a test of its own (nothing without the variable): the parent that
+/// `the_child_ends_with_its_parent_and_leaves_only_what_the_next_boot_sweeps` kills.
 #[test]
 fn parent_to_be_killed() {
     let Ok(directory) = std::env::var("PERDURE_TEST_DIR") else { return };
