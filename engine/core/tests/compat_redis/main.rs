@@ -3,7 +3,6 @@
 //! `PERDURE_TEST_SEED` repeats a run, `PERDURE_COMPAT_CALLS` makes it longer.
 
 #![allow(clippy::unwrap_used)] // a test may fail so
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test fails by panicking
 
 mod generator;
 #[path = "../harness/mod.rs"]
