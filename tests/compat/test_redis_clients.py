@@ -72,7 +72,11 @@ def test_redis_cli_scan_and_bigkeys(shared_sidecar: Sidecar) -> None:
 
 def test_redis_py_pipelines_are_transactions(client: redis.Redis) -> None:
     with client.pipeline() as pipe:
-        answers = pipe.set("a", 1).incr("a").get("a").expire("a", 100).execute()
+        pipe.set("a", 1)
+        pipe.incr("a")
+        pipe.get("a")
+        pipe.expire("a", 100)
+        answers = pipe.execute()
     assert answers == [True, 2, "2", True]
     with client.pipeline(transaction=False) as pipe:
         for index in range(1000):
@@ -86,7 +90,7 @@ def test_redis_py_watch_sees_a_change_by_another_client(
 ) -> None:
     client.set("balance", 10)
     with client.pipeline() as pipe, shared_sidecar.client() as other:
-        pipe.watch("balance")
+        pipe.watch("balance")  # type: ignore[no-untyped-call]  # redis-py leaves it untyped
         other.set("balance", 11)
         pipe.multi()
         pipe.set("balance", 5)

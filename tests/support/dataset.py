@@ -39,7 +39,11 @@ def _commands(keys: int, draw: random.Random) -> Iterator[tuple[bytes, ...]]:
         yield b"SELECT", b"%d" % database
         count = per_database if number else keys - per_database * (len(DATABASES) - 1)
         for index in range(count):
-            command = (b"SET", b"key:%d:%08d" % (database, index), _value(index, draw))
+            command: tuple[bytes, ...] = (
+                b"SET",
+                b"key:%d:%08d" % (database, index),
+                _value(index, draw),
+            )
             if index % 10 == 3:
                 command += (b"PXAT", b"%d" % (EXPIRE_AT_MS + index))
             yield command
