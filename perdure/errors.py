@@ -102,7 +102,7 @@ def error_from_call(failure: _Failure, target: str) -> PerdureError:
             "DEADLINE_EXCEEDED",
             f"{target} did not answer in time",
             status=status.name,
-            hint="look at `perdure status`; the work may still be going on",
+            hint="perdure status, and perdure operation list: the work may still be going on",
             context={"target": target},
         )
     return PerdureError(status.name, failure.details() or status.name, status=status.name)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from perdure.errors import PerdureError
+
 
 class Collection(StrEnum):
     """The collections of the API."""
@@ -14,9 +16,24 @@ class Collection(StrEnum):
     BACKENDS = "backends"
 
 
+_COLLECTIONS = frozenset(collection.value for collection in Collection)
+
+
 def full_name(collection: Collection, text: str) -> str:
-    """Return `collection/id` for an id with or without its collection."""
+    """Return `collection/id` for an id with or without its collection.
+
+    Raises:
+        PerdureError: the text names a resource of another collection.
+    """
     prefix = f"{collection.value}/"
+    given, slash, _ = text.partition("/")
+    if slash and given != collection and given in _COLLECTIONS:
+        raise PerdureError(
+            "NAME_INVALID",
+            f"{text!r} is not one of the {collection.value}",
+            status="INVALID_ARGUMENT",
+            hint=f"give an id, or {prefix}ID",
+        )
     return text if text.startswith(prefix) else prefix + text
 
 

@@ -15,7 +15,7 @@ _SHORT = "-o"
 def hoist_global_options(argv: Sequence[str]) -> list[str]:
     """Return `argv` with the global options, and their values, before everything else.
 
-    A global option without its value stays last among the options, so that typer reports it.
+    A global option that lacks its value is left as the last word, so that typer reports just that.
     """
     end = argv.index("--") if "--" in argv else len(argv)
     front: list[str] = []
@@ -24,7 +24,9 @@ def hoist_global_options(argv: Sequence[str]) -> list[str]:
     for word in words:
         if word in (*_LONG, _SHORT):
             value = next(words, None)
-            front += [word] if value is None else [word, value]
+            if value is None:
+                return [*front, word]
+            front += [word, value]
         elif word.startswith(tuple(f"{name}=" for name in _LONG)):
             front.append(word)
         elif word.startswith(_SHORT) and not word.startswith("--"):

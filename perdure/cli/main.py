@@ -64,6 +64,9 @@ def _root(
     ] = False,
 ) -> None:
     """Snapshots, schedules and restores of a Redis-compatible server."""
+    host, colon, port = target.rpartition(":")
+    if not (host and colon and port.isdigit()):
+        raise typer.BadParameter(f"--target takes HOST:PORT, such as {DEFAULT_TARGET}")
     context.obj = Session(target=target, output=output)
 
 
@@ -95,7 +98,7 @@ def run(argv: Sequence[str]) -> int:
         if message.startswith("Usage:"):  # a bare noun: the message is its whole help
             sys.stderr.write(f"{message}\n")
         else:
-            _complain(message, _usage_hint(words))
+            _complain(_plain_usage(message), _usage_hint(error, words))
         return ExitCode.USAGE
     except typer.Abort:
         return ExitCode.CANCELLED
@@ -120,6 +123,15 @@ def _complain(message: str, hint: str) -> None:
         sys.stderr.write(f"Try: {hint}\n")
 
 
-def _usage_hint(words: Sequence[str]) -> str:
+def _plain_usage(message: str) -> str:
+    """Return a usage message without the words of the libraries that made it."""
+    return message.removeprefix("Invalid value: ").replace(": Value error, ", ": ")
+
+
+def _usage_hint(error: typer.TyperException, words: Sequence[str]) -> str:
+    """Return the help of the innermost verb that was understood."""
+    context = getattr(error, "ctx", None)  # what is raised before parsing has none
+    if context is not None:
+        return f"{context.command_path} --help"
     verb = first_verb(words)
     return f"perdure {verb} --help" if verb in (*NOUNS, *VERBS) else "perdure --help"

@@ -71,7 +71,7 @@ ZoneOption = Annotated[
     typer.Option("--time-zone", help="The IANA zone to read the timing in. Without it: UTC."),
 ]
 KeepLastOption = Annotated[
-    int | None, typer.Option("--keep-last", min=0, help="Keep this many of the newest.")
+    int | None, typer.Option("--keep-last", min=1, help="Keep this many of the newest.")
 ]
 KeepWithinOption = Annotated[
     str | None, typer.Option("--keep-within", help="Keep what is younger, such as 36h or 30d.")
@@ -125,7 +125,7 @@ def update_schedule(
         preset, cron, time_zone, backend, keep_last, keep_within, compression, paused
     )
     if not fields:
-        raise typer.BadParameter("say what to change: perdure schedule update --help")
+        raise typer.BadParameter("say what to change, such as --keep-last 7")
     wanted.name = full_name(Collection.SCHEDULES, schedule)
     _print(session, session.run(verbs.update_schedule(wanted, fields)))
 
@@ -238,6 +238,12 @@ def _timing(schedule: Schedule) -> str:
     return show_enum(Schedule.Preset.Name(schedule.preset)).replace(" ", "-")
 
 
+def _compression(schedule: Schedule) -> str:
+    if schedule.compression == compression_pb2.COMPRESSION_UNSPECIFIED:
+        return "as configured"
+    return show_enum(compression_pb2.Compression.Name(schedule.compression))
+
+
 def _retention(schedule: Schedule) -> str:
     rules = []
     if schedule.retention.keep_last:
@@ -259,7 +265,7 @@ def _print(session: Session, schedule: Schedule) -> None:
             ("time zone", schedule.time_zone),
             ("backends", ", ".join(map(short_id, schedule.backends)) or "all"),
             ("keeps", _retention(schedule)),
-            ("compression", show_enum(compression_pb2.Compression.Name(schedule.compression))),
+            ("compression", _compression(schedule)),
             ("paused", "yes" if schedule.paused else "no"),
             ("next run", show_time(schedule.next_run_time)),
             ("last run", show_time(schedule.last_run_time)),

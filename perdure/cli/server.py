@@ -123,10 +123,14 @@ def _print_config(session: Session, config: Config) -> None:
         session.print_message(config)
         return
     values = {**config.settings, **config.directives}
+    if not values:
+        session.say("no directive or setting has such a name")
+        return
     session.print_table(("NAME", "VALUE"), sorted(values.items()))
 
 
 def _print_plan(session: Session, plan: RestorePlan) -> None:
+    newest_cut = show_time(plan.newest_snapshot_time)
     session.print_fields(
         (
             ("snapshot", short_id(plan.snapshot)),
@@ -139,14 +143,13 @@ def _print_plan(session: Session, plan: RestorePlan) -> None:
             ("has memory", show_size(plan.available_memory_bytes)),
             ("needs disk", show_size(plan.required_disk_bytes)),
             ("has disk", show_size(plan.available_disk_bytes)),
-            ("newest snapshot", short_id(plan.newest_snapshot)),
-            ("cut at", show_time(plan.newest_snapshot_time)),
+            ("newest snapshot", f"{short_id(plan.newest_snapshot)} {newest_cut}".strip()),
         )
     )
     for problem in plan.problems:
         session.say(f"in the way: {problem.message} ({problem.code}); {problem.hint}")
     if not plan.problems:
-        session.say("nothing is in the way; nothing was changed")
+        session.say("nothing is in the way; what it replaces will be kept as a safety snapshot")
 
 
 def _print_result(session: Session, result: RestoreResult) -> None:

@@ -9,23 +9,19 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeVar
 
 import typer
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
-from rich.console import Console
-from rich.table import Table
 
+from perdure.cli.table import write_fields, write_table
 from perdure.client import Client
 from perdure.steps import Call
 
 T = TypeVar("T")
-
-# Not a terminal: nothing may be cut off, whatever the width would be.
-PIPE_WIDTH = 240
 
 
 class OutputFormat(StrEnum):
@@ -35,19 +31,12 @@ class OutputFormat(StrEnum):
     JSON = "json"
 
 
-def _console(stream: Any) -> Console:
-    is_terminal = stream.isatty()
-    return Console(file=stream, width=None if is_terminal else PIPE_WIDTH, highlight=False)
-
-
 @dataclass
 class Session:
     """One run of the command."""
 
     target: str
     output: OutputFormat
-    out: Console = field(default_factory=lambda: _console(sys.stdout))
-    err: Console = field(default_factory=lambda: _console(sys.stderr))
 
     @property
     def is_json(self) -> bool:
@@ -78,23 +67,17 @@ class Session:
 
     def print_table(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         """Print rows under columns, for a person."""
-        table = Table(*columns, box=None, pad_edge=False, header_style="bold")
-        for row in rows:
-            table.add_row(*row)
-        self.out.print(table)
+        write_table(sys.stdout, columns, rows)
 
     def print_fields(self, fields: Iterable[tuple[str, str]]) -> None:
         """Print one resource as `name  value` lines, for a person; empty values are left out."""
-        table = Table(box=None, pad_edge=False, show_header=False)
-        for name, value in fields:
-            if value:
-                table.add_row(name, value)
-        self.out.print(table)
+        write_fields(sys.stdout, fields)
 
     def say(self, text: str) -> None:
         """Print a line for a person: to stdout with tables, nothing with JSON."""
         if not self.is_json:
-            self.out.print(text, markup=False)
+            sys.stdout.write(f"{text}\n")
+            sys.stdout.flush()
 
 
 def to_document(message: Message) -> dict[str, Any]:

@@ -120,7 +120,7 @@ def _row(snapshot: Snapshot) -> tuple[str, ...]:
         show_enum(Snapshot.State.Name(snapshot.state)),
         show_count(snapshot.key_count),
         show_size(snapshot.payload.stored_size_bytes),
-        _verdict(snapshot.verification),
+        show_enum(Verification.Outcome.Name(snapshot.verification.outcome)),
         ", ".join(short_id(copy.backend) for copy in snapshot.copies),
     )
 

@@ -136,7 +136,10 @@ def test_status_and_config_are_resources(plane: FakePlane, ask: Json) -> None:
         (("snapshot", "get"), ExitCode.USAGE, "Missing argument"),
         (("snapshot", "nope"), ExitCode.USAGE, "No such command"),
         (("schedule", "update", "x", "--not-an-option"), ExitCode.USAGE, "No such option"),
-        (("schedule", "create", "x"), ExitCode.USAGE, "say when"),
+        (("snapshot", "get", "backends/local"), ExitCode.USAGE, "not one of the snapshots"),
+        (("schedule", "create", "x"), ExitCode.USAGE, "Error: say when"),
+        (("schedule", "create", "x", "--preset", "weekly"), ExitCode.USAGE, ": 'weekly' is not"),
+        (("status", "--target", "here"), ExitCode.USAGE, "HOST:PORT"),
         (("schedule", "create", "x", "--keep-within", "9y"), ExitCode.USAGE, "not a span"),
         (("config", "set", "save"), ExitCode.USAGE, "needs a value"),
         (("config", "set", "nope", "1"), ExitCode.USAGE, "unknown directive"),
@@ -155,6 +158,31 @@ def test_errors_say_what_and_what_next(
     assert error.startswith("Error: ")
     assert said in error
     assert hint.startswith("Try: ")
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (("snapshot", "nope"), "perdure snapshot --help"),
+        (("schedule", "create", "x"), "perdure schedule create --help"),
+        (("config", "set", "save"), "perdure config set --help"),
+        (("serve", "--nope"), "perdure serve --help"),
+        (("status", "-o"), "perdure --help"),
+    ],
+)
+def test_usage_errors_point_to_the_help_of_their_own_verb(
+    words: tuple[str, ...], hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The help of the noun would not have the option that was wrong."""
+    assert run(words) == ExitCode.USAGE
+    assert capsys.readouterr().err.endswith(f"Try: {hint}\n")
+
+
+def test_an_empty_answer_says_so(plane: FakePlane, capsys: pytest.CaptureFixture[str]) -> None:
+    """A head without rows would look as if something were cut off."""
+    assert plane.target
+    assert run(["config", "get", "no-such-directive"]) == ExitCode.OK
+    assert capsys.readouterr().out == "no directive or setting has such a name\n"
 
 
 @pytest.mark.parametrize(
