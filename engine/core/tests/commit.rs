@@ -9,6 +9,7 @@ mod running;
 use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
+use perdure_engine::aof::held::HeldLog;
 use perdure_engine::failpoint;
 use running::{Client, Dir, Engine, start, wait_until};
 
@@ -170,6 +171,28 @@ fn no_reply_shows_the_new_data_before_its_name_is_durable() {
     std::fs::remove_file(&marker).unwrap();
     scene.engine.end_of(job).unwrap();
     assert_eq!(scene.client.receive(), ":200");
+}
+
+#[test]
+fn a_log_does_not_release_the_replies_that_a_commit_holds_back() {
+    let _turn = turn();
+    let mut scene = scene();
+    let shared = std::sync::Arc::clone(scene.engine.handle.shared());
+    let log = HeldLog::new(std::sync::Arc::clone(&shared.gate));
+    shared.state.lock().effects.attach(Some(log));
+    let marker = scene.dir.file("held");
+    failpoint::arm(&format!("commit.before_fsync_directory=pause:{marker}")).unwrap();
+    let job = scene.commit("safety.rdb");
+    wait_until("the pause", || std::path::Path::new(&marker).exists());
+    let mut writer = scene.engine.client();
+    writer.send(&["SET", "logged", "and-released-by-the-log-at-once"]);
+    scene.client.send(&["DBSIZE"]);
+    assert!(!scene.client.has_reply_within(Duration::from_millis(150)));
+    assert!(!writer.has_reply_within(Duration::from_millis(50)));
+    std::fs::remove_file(&marker).unwrap();
+    scene.engine.end_of(job).unwrap();
+    assert!(scene.client.receive().starts_with(":20"));
+    assert_eq!(writer.receive(), "+OK");
 }
 
 #[test]

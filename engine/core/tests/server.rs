@@ -209,3 +209,18 @@ fn stopping_sends_what_is_ready_and_closes() {
     let refused = std::net::TcpStream::connect_timeout(&address, PATIENCE);
     assert!(refused.is_err(), "the listener is closed");
 }
+
+#[test]
+fn error_replies_are_counted_whoever_made_them() {
+    let server = Server::start();
+    let mut client = server.connect();
+    client.ask("INCR", "-ERR wrong number of arguments for 'incr' command\r\n");
+    client.ask("SETRANGE k -1 x", "-ERR offset is out of range\r\n");
+    client.ask("PING", "+PONG\r\n");
+    let errors = &server.shared.stats.counters.error_replies_total;
+    assert_eq!(errors.load(SeqCst), 2);
+    client.send(b"*x\r\n");
+    client.expect_line("-ERR Protocol error");
+    client.expect_end();
+    wait_until("the protocol error is counted", || errors.load(SeqCst) == 3);
+}

@@ -1,10 +1,19 @@
-//! The reply gate: a reply leaves its connection once the position at its execution has been
-//! released (I10). Positions only grow. Without a log and without a commit in progress, appended
-//! equals released and nobody waits.
+//! The reply gate: a reply leaves its connection once the position at its execution is durable
+//! (I10). A position is (epoch, offset), as the log's is, and each half has its own owner:
+//!
+//! ```text
+//! offset  the log's bytes    Log::append -> advance     fsynced, or with the kernel -> release
+//! epoch   whole data sets    a commit -> begin_epoch    its name is on the disk -> end_epoch_wait
+//! ```
+//! A reply passes when BOTH halves are durable. Rejected: one number for both, where a commit takes
+//! one more than the log's end; a log that then appends and releases thirty bytes would release
+//! the commit's replies before the directory is fsynced, and a commit would release bytes that the
+//! log has not fsynced. Both halves only grow. Without a log and without a commit in progress
+//! nobody waits.
 //!
 //! When the log has failed, replies of writes stay (outcome unknown until a new base is written, or
 //! the connection closes) while replies of reads leave: the one exception of I10, which INFO and a
-//! metric report.
+//! metric report. It is the log's exception, so a read still waits for its epoch.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -17,22 +26,38 @@ pub trait GateWaker: Send + Sync {
     fn wake(&self);
 }
 
+/// What a reply shows: the data set it was read from, and how far its log had come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
+    /// How many whole data sets have taken the live one's place.
+    pub epoch: u64,
+    /// The log's end, in bytes.
+    pub offset: u64,
+}
+
 /// Who may answer. Shared by the log, the server loops and the border; never needs the engine lock.
 #[derive(Default)]
 pub struct Gate {
     appended: AtomicU64,
     released: AtomicU64,
+    epoch: AtomicU64,
+    durable_epoch: AtomicU64,
     has_failed: AtomicBool,
     wakers: Mutex<Vec<Arc<dyn GateWaker>>>,
 }
 
 impl Gate {
-    /// The position that a reply made now must carry.
+    /// The position that a reply made now must carry (under the engine lock).
+    pub fn position(&self) -> Position {
+        Position { epoch: self.epoch.load(Ordering::Acquire), offset: self.appended() }
+    }
+
+    /// The log's end.
     pub fn appended(&self) -> u64 {
         self.appended.load(Ordering::Acquire)
     }
 
-    /// Up to where replies may leave.
+    /// Up to where the log is as durable as the policy says.
     pub fn released(&self) -> u64 {
         self.released.load(Ordering::Acquire)
     }
@@ -43,18 +68,31 @@ impl Gate {
     }
 
     /// Whether a reply with this position may leave; `is_write` if a write took part in it.
-    pub fn lets_pass(&self, position: u64, is_write: bool) -> bool {
-        self.released() >= position || (!is_write && self.has_failed())
+    pub fn lets_pass(&self, position: Position, is_write: bool) -> bool {
+        self.durable_epoch.load(Ordering::Acquire) >= position.epoch
+            && (self.released() >= position.offset || (!is_write && self.has_failed()))
     }
 
-    /// The log has grown to `position` (under the engine lock).
-    pub fn advance(&self, position: u64) {
-        self.appended.fetch_max(position, Ordering::AcqRel);
+    /// Another data set takes the live one's place (under the engine lock, before it can be seen).
+    /// Replies made from here on wait for [`Gate::end_epoch_wait`].
+    pub fn begin_epoch(&self) -> u64 {
+        self.epoch.fetch_add(1, Ordering::AcqRel) + 1
     }
 
-    /// Everything up to `position` is as durable as the policy says.
-    pub fn release(&self, position: u64) {
-        self.released.fetch_max(position, Ordering::AcqRel);
+    /// What `epoch` shows is durable, or the old data stayed.
+    pub fn end_epoch_wait(&self, epoch: u64) {
+        self.durable_epoch.fetch_max(epoch, Ordering::AcqRel);
+        self.wake_all();
+    }
+
+    /// The log has grown to `offset` (under the engine lock).
+    pub fn advance(&self, offset: u64) {
+        self.appended.fetch_max(offset, Ordering::AcqRel);
+    }
+
+    /// The log up to `offset` is as durable as the policy says.
+    pub fn release(&self, offset: u64) {
+        self.released.fetch_max(offset, Ordering::AcqRel);
         self.wake_all();
     }
 

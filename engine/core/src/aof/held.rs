@@ -98,21 +98,26 @@ impl Log for HeldLog {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::aof::Position;
+
+    fn lets_pass(gate: &Gate, offset: u64, is_write: bool) -> bool {
+        gate.lets_pass(Position { epoch: 0, offset }, is_write)
+    }
 
     #[test]
     fn replies_wait_while_the_log_holds_and_leave_in_order() {
         let gate = Arc::new(Gate::default());
         let log = HeldLog::new(Arc::clone(&gate));
         let first = log.append(b"abc");
-        assert!(gate.lets_pass(first, true));
+        assert!(lets_pass(&gate, first, true));
         log.hold();
         let second = log.append(b"de");
         let third = log.append(b"f");
-        assert!(!gate.lets_pass(second, true) && !gate.lets_pass(second, false));
+        assert!(!lets_pass(&gate, second, true) && !lets_pass(&gate, second, false));
         log.release_to(second);
-        assert!(gate.lets_pass(second, true) && !gate.lets_pass(third, false));
+        assert!(lets_pass(&gate, second, true) && !lets_pass(&gate, third, false));
         log.release_all();
-        assert!(gate.lets_pass(third, true));
+        assert!(lets_pass(&gate, third, true));
         assert_eq!(log.bytes(), b"abcdef");
     }
 
@@ -123,9 +128,9 @@ mod tests {
         log.fail();
         let position = log.append(b"abc");
         assert!(gate.has_failed());
-        assert!(gate.lets_pass(position, false) && !gate.lets_pass(position, true));
+        assert!(lets_pass(&gate, position, false) && !lets_pass(&gate, position, true));
         log.recover();
-        assert!(!gate.has_failed() && gate.lets_pass(position, true));
+        assert!(!gate.has_failed() && lets_pass(&gate, position, true));
     }
 
     #[test]
@@ -133,5 +138,26 @@ mod tests {
         let gate = Arc::new(Gate::default());
         HeldLog::new(Arc::clone(&gate)).append(b"abc");
         assert_eq!(HeldLog::new(Arc::clone(&gate)).append(b"d"), 4);
+    }
+
+    #[test]
+    fn a_log_never_releases_what_a_commit_holds_back_nor_the_other_way_round() {
+        let gate = Arc::new(Gate::default());
+        let log = HeldLog::new(Arc::clone(&gate));
+        log.append(b"abc");
+        let old = gate.position();
+        let epoch = gate.begin_epoch();
+        log.append(b"written after the switch, released by the log at once");
+        let new = gate.position();
+        assert!(gate.lets_pass(old, true));
+        assert!(!gate.lets_pass(new, true) && !gate.lets_pass(new, false));
+        log.fail();
+        assert!(!gate.lets_pass(new, false), "a failed log's exception is not the commit's");
+        log.append(b"held");
+        gate.end_epoch_wait(epoch);
+        assert!(gate.lets_pass(new, true));
+        assert!(!gate.lets_pass(gate.position(), true), "the log still holds");
+        log.recover();
+        assert!(gate.lets_pass(gate.position(), true));
     }
 }

@@ -5,7 +5,7 @@
 pub mod gate;
 pub mod held;
 
-pub use gate::{Gate, GateWaker};
+pub use gate::{Gate, GateWaker, Position};
 
 /// Where effects go. Called under the engine lock; must not block on a disk.
 pub trait Log: Send + Sync {

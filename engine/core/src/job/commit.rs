@@ -107,7 +107,7 @@ impl Commit<'_> {
         hit("commit.base_written", &target)?;
         let safety = self.take_safety_cut(safety_path)?;
         let switched = self.switch(base, &target)?;
-        self.make_durable(&target, switched.position)?;
+        self.make_durable(&target, switched.epoch)?;
         Ok(json!({
             "safety": with_verified(cut_json(&safety.report, safety.pause), safety.verified),
             "pause_seconds": switched.pause.as_secs_f64(),
@@ -206,10 +206,9 @@ impl Commit<'_> {
         let mut state = shared.state.lock();
         self.check_before_rename(target)?;
         let Some(keyspace) = self.keyspace.take() else { return Err(cancelled()) };
-        let position = shared.gate.appended() + 1;
-        shared.gate.advance(position);
+        let epoch = shared.gate.begin_epoch();
         if let Err(error) = base.rename() {
-            shared.gate.release(position); // nothing changed: nothing to hold back
+            shared.gate.end_epoch_wait(epoch); // nothing changed: nothing to hold back
             self.keyspace = Some(keyspace);
             return Err(error);
         }
@@ -224,7 +223,7 @@ impl Commit<'_> {
         drop(state);
         drop_elsewhere(shared, old);
         shared.wake_loops();
-        Ok(Switched { position, keys, previous_keys, pause })
+        Ok(Switched { epoch, keys, previous_keys, pause })
     }
 
     fn check_before_rename(&self, target: &Path) -> Result<()> {
@@ -237,13 +236,13 @@ impl Commit<'_> {
     }
 
     /// Step 4: the directory, then the replies.
-    fn make_durable(&self, target: &Path, position: u64) -> Result<()> {
+    fn make_durable(&self, target: &Path, epoch: u64) -> Result<()> {
         let synced = hit("commit.after_rename", target)
             .and_then(|()| hit("commit.before_fsync_directory", target))
             .and_then(|()| durable::fsync_directory(target));
         // Also when it failed: the new data serves, and the error says that a power cut may bring
         // the old file back.
-        self.shared.gate.release(position);
+        self.shared.gate.end_epoch_wait(epoch);
         self.shared.wake_loops();
         synced.map_err(|error| not_durable(&error, target.to_path_buf()))
     }
@@ -273,7 +272,7 @@ impl Drop for Commit<'_> {
 }
 
 struct Switched {
-    position: u64,
+    epoch: u64,
     keys: u64,
     previous_keys: u64,
     pause: Duration,

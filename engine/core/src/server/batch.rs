@@ -94,7 +94,7 @@ impl Runner {
         };
         let input = &connection.query[connection.consumed..];
         let (mut consumed, stop) = connection.parser.parse(input, &mut self.batch, bounds);
-        let mut stamp = Stamp { position: self.shared.gate.appended(), is_write: false };
+        let mut stamp = Stamp { position: self.shared.gate.position(), is_write: false };
         let cut = if self.batch.is_empty() {
             None
         } else {
@@ -116,7 +116,6 @@ impl Runner {
                     let is_answering = connection.session.reply_mode == ReplyMode::On;
                     if let Some(text) = error.text().filter(|_| is_answering) {
                         self.reply.error_bytes(&text);
-                        self.shared.stats.counters.error_replies_total.fetch_add(1, Relaxed);
                     }
                     connection.session.is_closing = true;
                 }
@@ -158,7 +157,7 @@ impl Runner {
                 cut = Some(Cut::Output(executed));
             }
         }
-        stamp.position = self.shared.gate.appended();
+        stamp.position = self.shared.gate.position();
         drop(state);
         cut
     }
@@ -173,7 +172,10 @@ impl Runner {
     }
 
     fn hand_over_output(&mut self, connection: &mut Connection, stamp: Stamp) {
-        self.reply.errors = 0; // `command` counts its own
+        let errors = std::mem::take(&mut self.reply.errors);
+        if errors > 0 {
+            self.shared.stats.counters.error_replies_total.fetch_add(errors, Relaxed);
+        }
         if !self.reply.is_empty() {
             let bytes = self.reply.replace(self.spares.take());
             connection.output.push(bytes, stamp, &mut self.spares);

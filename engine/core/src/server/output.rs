@@ -7,7 +7,7 @@ use std::io::{self, IoSlice};
 use std::os::fd::RawFd;
 
 use super::epoll::{PARTS_MAX, send};
-use crate::aof::Gate;
+use crate::aof::{Gate, Position};
 
 /// Parts with the same stamp grow together up to this size, so that slow readers do not collect
 /// tiny ones.
@@ -22,8 +22,8 @@ const SPARES_MAX: usize = 128;
 /// Up to where the log must be released before a part may leave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stamp {
-    /// The log's end when the batch had run.
-    pub position: u64,
+    /// What the batch could see.
+    pub position: Position,
     /// Whether a write took part in the batch.
     pub is_write: bool,
 }
