@@ -85,7 +85,6 @@ class EngineAdapter:
     def attach(self, native: NativeEngine) -> None:
         """Take the engine and begin to read its events on the running loop."""
         self._bound = native
-        self._bound = native
         asyncio.get_running_loop().add_reader(self._native.event_fd(), self._drain)
         self._drain()
 
@@ -150,13 +149,22 @@ class EngineAdapter:
 
     async def load_beside(self, path: Path, on_progress: ProgressSink | None = None) -> StageResult:
         """Parse `path` into a staged keyspace; the live one is untouched."""
-        fields = await self._job(lambda: self._native.load_beside(str(path)), on_progress)
+        fields = await self._job(
+            lambda: self._native.load_beside(str(path)), on_progress, self._drop_stage
+        )
         return StageResult(
             stage=fields.number("stage"),
             memory_bytes=fields.number("memory_bytes"),
             expired_skipped=fields.number("expired_skipped"),
             verified=_decode_verify(fields),
         )
+
+    def _drop_stage(self, fields: Fields) -> None:
+        """Free a stage that nobody waits for any more; the engine has room for one only."""
+        try:
+            self._native.discard(fields.number("stage"))
+        except self._native_error as exc:
+            _log.warning("stage_not_discarded", error=str(exc))
 
     async def discard(self, stage: int) -> None:
         """Free a staged keyspace."""
@@ -191,8 +199,12 @@ class EngineAdapter:
         await self._job(lambda: self._native.stop(save))
 
     async def _job(
-        self, begin: Callable[[], int], on_progress: ProgressSink | None = None
+        self,
+        begin: Callable[[], int],
+        on_progress: ProgressSink | None = None,
+        undo: Callable[[Fields], None] | None = None,
     ) -> Fields:
+        """Begin a job and wait; `undo` takes a result that came although it was cancelled."""
         try:
             number = begin()
         except self._native_error as exc:
@@ -202,15 +214,23 @@ class EngineAdapter:
         try:
             return await asyncio.shield(job.future)
         except asyncio.CancelledError:
+            job.future.add_done_callback(lambda future: self._abandon(number, future, undo))
             if not job.future.done():
                 self._native.cancel(number)
                 # Its files are its own until it has ended; a job that does not end is left alone.
                 await asyncio.wait([job.future], timeout=CANCEL_WAIT_SECONDS)
-            if job.future.done() and not job.future.cancelled():
-                job.future.exception()  # seen: it must not be reported as never retrieved
             raise
         finally:
-            self._jobs.pop(number, None)
+            if job.future.done():
+                self._jobs.pop(number, None)
+
+    def _abandon(
+        self, number: int, future: asyncio.Future[Fields], undo: Callable[[Fields], None] | None
+    ) -> None:
+        """See the end of a job whose caller has gone, and undo what it may still have made."""
+        self._jobs.pop(number, None)
+        if not future.cancelled() and future.exception() is None and undo is not None:
+            undo(future.result())
 
     # --- events -----------------------------------------------------------------------
 

@@ -74,6 +74,10 @@ class OperationHandle:
         """Pass the point of no return: from here on a cancel is refused."""
         self._operations.close_to_cancel(self.operation_id)
 
+    def open_to_stop(self) -> None:
+        """Say that the result is kept and the next boot can do the rest: a stop need not wait."""
+        self._operations.open_to_stop(self.operation_id)
+
 
 Work: TypeAlias = Callable[[OperationHandle], Awaitable[JsonObject]]
 
@@ -93,6 +97,7 @@ class _Running:
     task: asyncio.Task[None] | None
     ended: asyncio.Event
     can_cancel: bool = True
+    can_stop: bool = True
 
 
 class Operations:
@@ -259,7 +264,14 @@ class Operations:
     def close_to_cancel(self, operation_id: str) -> None:
         """Refuse cancels from here on."""
         if (running := self._running.get(operation_id)) is not None:
-            running.can_cancel = False
+            running.can_cancel = running.can_stop = False
+
+    def open_to_stop(self, operation_id: str) -> None:
+        """Let a stop end the work, though no caller may."""
+        if (running := self._running.get(operation_id)) is not None:
+            running.can_stop = True
+            if self._is_stopping and running.task is not None:
+                running.task.cancel()
 
     # --- callers ----------------------------------------------------------------------
 
@@ -374,11 +386,11 @@ class Operations:
         return running is not None and running.task is None
 
     async def stop(self) -> None:
-        """Cancel what runs, but for what passed its commit, and wait for all of it."""
+        """Cancel what runs, but for what is within its commit, and wait for all of it."""
         self._is_stopping = True
         tasks = [running.task for running in self._running.values() if running.task]
         for running in list(self._running.values()):
-            if running.task is not None and running.can_cancel:
+            if running.task is not None and running.can_stop:
                 running.task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 

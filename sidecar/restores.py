@@ -151,8 +151,7 @@ class Restores:
             await self._discard(stage)
             raise
         committed = await self._commit(handle, stage, safety)
-        await self._ship_safety(handle, safety, committed)
-        return RestoreOutcome(
+        outcome = RestoreOutcome(
             plan=plan,
             is_dry_run=False,
             restored_at=self._ground.clock.now(),
@@ -162,6 +161,8 @@ class Restores:
             pause_seconds=committed.pause_seconds,
             safety_snapshot_id=safety.targets[0].snapshot_id,
         )
+        await self._ship_safety(handle, safety, committed, outcome)
+        return outcome
 
     async def _plan_safety(self) -> SpooledCut:
         storages = self._ground.storages
@@ -177,10 +178,10 @@ class Restores:
         self, handle: OperationHandle, stage: StageResult, safety: SpooledCut
     ) -> CommitResult:
         """Switch. After a failure the old data serves, the stage is freed, the spool is clean."""
-        handle.phase(Phase.COMMIT)
         handle.close_to_cancel()
         started = self._ground.clock.monotonic()
         try:
+            handle.phase(Phase.COMMIT)
             await step("restore.before_commit")
             committed = await self._ground.engine.commit(stage.stage, safety.rdb, handle.progress)
         except PerdureError as exc:
@@ -200,9 +201,17 @@ class Restores:
             await self._ground.engine.discard(stage.stage)
 
     async def _ship_safety(
-        self, handle: OperationHandle, safety: SpooledCut, committed: CommitResult
+        self,
+        handle: OperationHandle,
+        safety: SpooledCut,
+        committed: CommitResult,
+        outcome: RestoreOutcome,
     ) -> None:
-        """Ship what was replaced. The switch is done: a failure here waits in the spool."""
+        """Ship what was replaced. The switch is done: a failure here waits in the spool.
+
+        Once the records are durable the spool can do without us: a stopping process does not wait
+        for a backend, and the next boot finds the restore done and ships the cut.
+        """
         figures = self._ground.figures
         try:
             await step("restore.committed")
@@ -212,6 +221,8 @@ class Restores:
             safety = await asyncio.to_thread(
                 spool.record_proof, safety, committed.safety_verified, now
             )
+            handle.set_result(encode_restore_outcome(outcome))
+            handle.open_to_stop()
             results = await self._pipeline.ship_released(
                 safety, lambda _target, progress: handle.progress(progress)
             )

@@ -102,7 +102,10 @@ class Spool:
 
     def record_cut(self, spooled: SpooledCut, cut: CutResult) -> SpooledCut:
         """Record durably that the file is whole."""
-        sync_folder(self.folder)  # the engine fsynced the file; its name is made durable here
+        try:
+            sync_folder(self.folder)  # the engine fsynced the file; its name is made durable here
+        except OSError as exc:
+            raise local_disk_error(exc, f"sync {self.folder.name}") from exc
         self._create(spooled.record("cut"), _encode_cut(cut))
         return replace(spooled, cut=cut, is_cut_recorded=True)
 

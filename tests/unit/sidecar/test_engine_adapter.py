@@ -20,7 +20,7 @@ from sidecar.errors import (
 )
 from sidecar.model import Progress
 from tests.support.control_bench import until
-from tests.support.fake_engine import FakeEngine, FakeEngineError
+from tests.support.fake_engine import FakeEngine, FakeEngineError, dump_fake
 
 
 @pytest.fixture
@@ -122,3 +122,19 @@ async def test_failed_load_is_told_to_whoever_waits(pair: Pair) -> None:
 async def test_nothing_is_asked_before_there_is_an_engine() -> None:
     with pytest.raises(EngineNotReadyError):
         EngineAdapter(FakeEngineError).stats()
+
+
+async def test_stage_that_came_although_it_was_cancelled_is_discarded(
+    pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The job ends well just as its caller leaves: the engine's only place must be free again."""
+    adapter, engine = pair
+    (tmp_path / "x.rdb").write_bytes(dump_fake({"a": "1"}))
+    monkeypatch.setattr(engine, "cancel", lambda _job: engine.release("load_beside"))
+    engine.hold("load_beside")
+    loading = asyncio.create_task(adapter.load_beside(tmp_path / "x.rdb"))
+    await until(lambda: "load_beside" in engine.waiting)
+    loading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await loading
+    await until(lambda: engine.stages == {})

@@ -8,11 +8,12 @@ import pytest
 
 from sidecar import failpoints
 from sidecar.errors import (
+    ExhaustedError,
     NotFoundError,
     RestoreInProgressError,
     SnapshotNotAvailableError,
 )
-from sidecar.model import CopyState, Operation, OperationState, Snapshot, Trigger
+from sidecar.model import CopyState, Operation, OperationState, Phase, Snapshot, Trigger
 from sidecar.records import decode_restore_outcome
 from tests.support.control_bench import ControlBench, disk_at, until
 from tests.support.fake_engine import FakeEngineError, dump_fake
@@ -150,6 +151,27 @@ async def test_engine_failure_leaves_the_data_and_no_stage(
     assert bench.spool_files() == []
 
 
+async def test_disk_that_is_full_at_the_commit_leaves_no_stage(
+    bench: ControlBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine holds one stage: one that nobody frees would refuse every later restore."""
+    snapshot = await prepared(bench)
+    catalogue = bench.core.ground.catalogue
+    keep = catalogue.put_operation
+
+    def put(operation: Operation) -> None:
+        if operation.progress.phase == Phase.COMMIT and not operation.is_done:
+            raise ExhaustedError("no room left for the catalogue", code="DISK_FULL")
+        keep(operation)
+
+    monkeypatch.setattr(catalogue, "put_operation", put)
+    done = await bench.restored(snapshot.snapshot_id)
+    assert error_code(done) == "DISK_FULL"
+    assert bench.engine.data == NEW
+    assert bench.engine.stages == {}
+    assert bench.spool_files() == []
+
+
 @pytest.mark.parametrize("step", [*BEFORE, *AFTER])
 async def test_kill_at_each_step_leaves_a_whole_data_set(tmp_path: Path, step: str) -> None:
     """Before the commit the new data boots; after it the old, and what was replaced is shipped."""
@@ -171,8 +193,11 @@ async def test_kill_at_each_step_leaves_a_whole_data_set(tmp_path: Path, step: s
     assert len(safeties) == (0 if step in BEFORE else 1)
     assert second.spool_files() == []
     operation = second.core.ground.operations.get(started[0].operation_id)
-    assert operation.state is OperationState.FAILED
-    assert error_code(operation) == "OPERATION_INTERRUPTED"
+    if step == "restore.safety_shipped":  # the result was kept before the cut went out
+        assert operation.state is OperationState.DONE
+    else:
+        assert operation.state is OperationState.FAILED
+        assert error_code(operation) == "OPERATION_INTERRUPTED"
     await second.stop()
 
 
