@@ -13,6 +13,7 @@ Everything is passed in, the clock too; nothing here decides anything.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -58,6 +59,7 @@ from sidecar.verify import Fetcher, Verifier
 _log = structlog.get_logger(__name__)
 MAINTENANCE_SECONDS = 30.0
 BOOT_READ_SECONDS = 10.0
+FIRST_SETTLE_SECONDS = 60.0
 SWEEP_EVERY = timedelta(hours=6)
 CATALOGUE_FILE = "perdure.db"
 SPOOL_FOLDER = "spool"
@@ -225,11 +227,19 @@ class Core:
             _log.error("engine_failed", code=exc.code, error=exc.message)
             return
         await self.adopt_left_rdb()
-        await self.maintain()
-        self._tasks.append(asyncio.create_task(self.scheduler.run()))
+        # Settled first, so that no due time is cut twice; but no backend keeps schedules waiting.
+        settled = asyncio.Event()
+        self._tasks.append(asyncio.create_task(self._maintain_for_ever(settled)))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_SETTLE_SECONDS):
+                await settled.wait()
+        await self.scheduler.run()
+
+    async def _maintain_for_ever(self, settled: asyncio.Event) -> None:
         while True:
-            await self.clock.sleep(MAINTENANCE_SECONDS)
             await self.maintain()
+            settled.set()
+            await self.clock.sleep(MAINTENANCE_SECONDS)
 
     async def adopt_left_rdb(self) -> None:
         """Ship an RDB that a shutdown left and that is newer than every snapshot, once."""
@@ -251,8 +261,8 @@ class Core:
                 self.settings.snapshots.compression,
             )
             await self.pipeline.adopt_file(self._rdb, target)
-        except PerdureError as exc:
-            _log.warning("left_rdb_not_adopted", error=exc.message)
+        except (PerdureError, OSError) as exc:
+            _log.warning("left_rdb_not_adopted", error=str(exc))
 
     async def maintain(self) -> None:
         """Do what waits: unread backends, the spool, purges, now and then a sweep."""

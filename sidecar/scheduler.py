@@ -72,13 +72,15 @@ class Scheduler:
     async def run(self) -> None:
         """Run what is due, for ever."""
         while True:
+            pause = TICK_SECONDS_MAX
             try:
                 self.run_due()
+                pause = self._pause()
             except PerdureError as exc:  # an unknown uid, a full disk: said, and tried again
                 _log.warning("schedules_not_run", code=exc.code, error=exc.message)
             except Exception:  # noqa: BLE001 - the edge of a background task: a bug here must not end it
                 _log.exception("scheduler_broke")
-            await self._ground.clock.sleep(self._pause())
+            await self._ground.clock.sleep(pause)
 
     def _pause(self) -> float:
         now = self._ground.clock.now()
