@@ -132,6 +132,16 @@ def test_redis_py_asks_for_information(client: redis.Redis) -> None:
     assert client.command_count() > 50
 
 
+def test_info_counts_error_replies_of_commands_and_of_the_protocol(sidecar: Sidecar) -> None:
+    with sidecar.client() as client:
+        before = int(client.info("stats")["total_error_replies"])
+        client.set("text", "x")
+        for _ in range(3):
+            with pytest.raises(redis.ResponseError):
+                client.incr("text")
+        assert int(client.info("stats")["total_error_replies"]) == before + 3
+
+
 def test_a_real_server_reads_what_save_wrote(tmp_path: Path) -> None:
     with Sidecar(tmp_path / "ours") as sidecar, sidecar.client() as client:
         client.mset({f"k:{index}": "text " * (index % 40) for index in range(2000)})

@@ -62,7 +62,7 @@ def test_a_kill_during_a_snapshot_loses_nothing(tmp_path: Path, step: str) -> No
         sidecar.stop()
 
     with Sidecar(tmp_path, env={"PERDURE_FAILPOINTS": f"{step}=kill"}) as sidecar:
-        sidecar.cli("snapshot", "create", code=None)
+        sidecar.cli("snapshot", "create", "--compression", "zstd", code=None)
         assert sidecar.wait() == -9, f"{step} was never reached: {sidecar.tail()}"
 
     with Sidecar(tmp_path) as sidecar:

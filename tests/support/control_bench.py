@@ -40,7 +40,7 @@ class ControlBench:
         self._threads: ThreadPoolExecutor
 
     def settings(self) -> Settings:
-        command_line = {"server.data_dir": str(self.data_dir)}
+        command_line = {"server.data_dir": str(self.data_dir), "snapshots.compression": "zstd"}
         for table, values in self.tables.items():
             for name, value in values.items():
                 command_line[f"{table}.{name}"] = value

@@ -9,17 +9,17 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tonic_health::ServingStatus;
-use tonic_health::server::HealthReporter;
 
 use crate::error::{EngineError, Result};
 use crate::state::Shared;
+
+mod health;
 
 /// The service name by which health of the data plane is asked for; the empty name (the whole
 /// server) answers the same.
 pub const DATA_SERVICE: &str = "perdure.data";
 
-/// How often the atomics are looked at.
+/// How often the atomics are looked at for those who watch; a check looks at once.
 const WATCH_EVERY: Duration = Duration::from_millis(50);
 /// Health watchers hold their streams open: after a stop they are given this long.
 const DRAIN_MAX: Duration = Duration::from_millis(500);
@@ -72,8 +72,8 @@ async fn run(
     stopped: watch::Receiver<bool>,
 ) -> std::result::Result<(), Failure> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
-    let (reporter, health) = tonic_health::server::health_reporter();
-    report(&reporter, is_serving(&shared)).await;
+    let (told, tells) = watch::channel(is_serving(&shared));
+    let health = health::server(Arc::clone(&shared), tells);
     let incoming = tonic::transport::server::TcpIncoming::from(listener).with_nodelay(Some(true));
     let mut until_stopped = stopped.clone();
     let serving = tonic::transport::Server::builder()
@@ -81,7 +81,7 @@ async fn run(
         .serve_with_incoming_shutdown(incoming, async move {
             drop(until_stopped.wait_for(|is_stopped| *is_stopped).await);
         });
-    let watching = follow(&shared, &reporter, stopped);
+    let watching = follow(&shared, &told, stopped);
     tokio::select! {
         result = serving => result?,
         () = watching => {} // told to stop, and the drain is over
@@ -93,29 +93,18 @@ fn is_serving(shared: &Shared) -> bool {
     !shared.stats.is_loading.load(Acquire) && !shared.is_stopping.load(Acquire)
 }
 
-async fn report(reporter: &HealthReporter, is_serving: bool) {
-    let status = if is_serving { ServingStatus::Serving } else { ServingStatus::NotServing };
-    for name in ["", DATA_SERVICE] {
-        reporter.set_service_status(name, status).await;
-    }
-}
-
-/// Tell health what the atomics say, until the stop; then wait for the connections to end, but not
-/// forever.
-async fn follow(shared: &Shared, reporter: &HealthReporter, mut stopped: watch::Receiver<bool>) {
-    let mut last = is_serving(shared);
+/// Tell those who watch health what the atomics say, until the stop; then wait for the connections to
+/// end, but not forever.
+async fn follow(shared: &Shared, told: &watch::Sender<bool>, mut stopped: watch::Receiver<bool>) {
     loop {
         tokio::select! {
             _ = stopped.wait_for(|is_stopped| *is_stopped) => break,
             () = tokio::time::sleep(WATCH_EVERY) => {}
         }
         let now = is_serving(shared);
-        if now != last {
-            report(reporter, now).await;
-            last = now;
-        }
+        told.send_if_modified(|last| std::mem::replace(last, now) != now);
     }
-    report(reporter, false).await;
+    told.send_replace(false);
     tokio::time::sleep(DRAIN_MAX).await;
 }
 
