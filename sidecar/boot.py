@@ -1,8 +1,9 @@
 """Before the engine starts: lock the data dir, and decide what it will load. Guards I9.
 
     source             dump.rdb there     no dump.rdb
-    auto               load it            a snapshot with keys under this name: refuse, name it;
-                                          a backend that cannot be asked: refuse; else empty
+    auto               load it            a snapshot with keys under this name: refuse, name it,
+                                          a damaged or unreadable one too; a backend that cannot
+                                          be asked: refuse; else empty
     require-existing   load it            refuse
     empty              load it            start empty
     latest             load it            fetch the newest available snapshot, refuse if none
@@ -177,6 +178,7 @@ class Boot:
         with_keys = self._newest(keys_min=1)
         if with_keys is None:
             self._check_reachable()
+            self._check_damaged()
             return
         chosen = newest if newest and newest.manifest.keys else with_keys
         raise BootRefusedError(
@@ -187,6 +189,24 @@ class Boot:
             "without data: PERDURE_SERVER__BOOT_SOURCE=empty perdure serve ...",
             context={"snapshot_id": chosen.snapshot_id, "keys": chosen.manifest.keys},
         )
+
+    def _check_damaged(self) -> None:
+        """Refuse to start empty where data was: it may be mended, or readable elsewhere."""
+        damaged = [
+            snapshot.snapshot_id
+            for snapshot in self._ground.catalogue.snapshots()
+            if snapshot.state is CopyState.DAMAGED and snapshot.manifest.keys
+        ]
+        if damaged or self._rebuild.unreadable:
+            which = max(damaged, default="") or min(self._rebuild.unreadable)
+            raise BootRefusedError(
+                f"there is no data here, and what {self._ground.identity.name!r} has on its "
+                f"backends cannot be restored by this server, such as {which}",
+                code="BOOT_SOURCE_DAMAGED",
+                hint="A newer Perdure may read it. Or start without data: "
+                "PERDURE_SERVER__BOOT_SOURCE=empty.",
+                context={"damaged": len(damaged), "unreadable": len(self._rebuild.unreadable)},
+            )
 
     def _find(self, snapshot_id: str) -> Snapshot:
         try:

@@ -206,6 +206,10 @@ class Catalogue:
         """Return what lies on a backend, if it is known."""
         return self._copies.get((snapshot_id, backend))
 
+    def stored_copies(self, backend: str) -> dict[str, StoredCopy]:
+        """Return what lies on a backend, by snapshot."""
+        return {i: stored for (i, name), stored in self._copies.items() if name == backend}
+
     def copies(self, backend: str) -> list[Copy]:
         """Return every known copy on a backend, oldest first."""
         mine = [c for s in self.snapshots() for c in s.copies if c.backend == backend]

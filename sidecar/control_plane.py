@@ -268,7 +268,7 @@ class Core:
         """Do what waits: unread backends, the spool, purges, now and then a sweep."""
         try:
             if self.rebuild.pending or self.ground.identity.uid is None:
-                await self._read_backends()
+                await self._read_late()
             if not self._is_config_applied:
                 await self._apply_config()
             await self.pipeline.settle()
@@ -278,6 +278,14 @@ class Core:
             _log.warning("maintenance_failed", code=exc.code, error=exc.message)
         except Exception:  # noqa: BLE001 - the edge of a background task: a bug here must not end it
             _log.exception("maintenance_broke")
+
+    async def _read_late(self) -> None:
+        """Read what could not be read at the start, and learn from it what the start would have."""
+        pending = set(self.rebuild.pending)
+        await self._read_backends()
+        if self.rebuild.pending != pending:
+            self.scheduler.adopt(await asyncio.to_thread(self.pipeline.spooled_due_times))
+            self._seed_figures()
 
     async def _sweep(self) -> None:
         now = self.clock.now()

@@ -31,7 +31,7 @@ from sidecar.errors import (
 )
 from sidecar.ground import Ground
 from sidecar.local_disk import local_disk_error, step
-from sidecar.model import Phase, Progress
+from sidecar.model import Phase, Progress, Trigger
 from sidecar.shipping import ProgressSink, Shipper, ShipResult
 from sidecar.spool import CutTarget, SpooledCut
 
@@ -246,7 +246,7 @@ class Pipeline:
         limit = self._options.spool_size_bytes_max
         while (size := await asyncio.to_thread(self._spool.size_bytes)) >= limit:
             entries, _ = await asyncio.to_thread(self._spool.entries)
-            idle = [cut for cut in entries if cut.cut_id not in self._active]
+            idle = [cut for cut in entries if self._can_drop(cut)]
             if not idle or not self._options.drops_oldest:
                 raise ExhaustedError(
                     f"the spool has {size} bytes that wait for a backend; its limit is {limit}",
@@ -259,6 +259,11 @@ class Pipeline:
             self._ground.figures.cuts_dropped += 1
             ids = [target.snapshot_id for target in idle[0].targets]
             _log.error("cut_dropped", reason="the spool is full", snapshots=ids)
+
+    def _can_drop(self, cut: SpooledCut) -> bool:
+        """Say whether the limit may cost this cut; what a restore replaced is nowhere else."""
+        is_safety = any(target.trigger is Trigger.SAFETY for target in cut.targets)
+        return cut.cut_id not in self._active and not is_safety
 
     # --- after a kill, and when a backend is back ----------------------------------------
 

@@ -15,7 +15,13 @@ import structlog
 
 from backends.base import BlobInfo
 from sidecar.catalogue import StoredCopy
-from sidecar.errors import BlobExistsError, CorruptError, ManifestInvalidError, PerdureError
+from sidecar.errors import (
+    BlobExistsError,
+    CorruptError,
+    InvalidArgumentError,
+    ManifestInvalidError,
+    PerdureError,
+)
 from sidecar.ground import Ground
 from sidecar.json_fields import Fields
 from sidecar.layout import MANIFEST, NOTES, SCHEDULES, is_snapshot_id
@@ -29,6 +35,7 @@ from sidecar.manifest import (
 )
 from sidecar.model import Manifest
 from sidecar.records import RECORD_BYTES_MAX, check_schema, decode_schedule
+from sidecar.schedule_times import check_timing
 from sidecar.schedules import put_revision
 from sidecar.storage import Storage
 
@@ -54,6 +61,7 @@ class Rebuild:
     def __init__(self, ground: Ground) -> None:
         self._ground = ground
         self.pending = set(ground.storages.names)  # backends not read since the start
+        self.unreadable: set[str] = set()  # manifests that are there and could not be read
 
     async def read_all(self) -> None:
         """Read every backend that was not read yet; one that fails stays pending."""
@@ -67,7 +75,12 @@ class Rebuild:
                 _log.warning("backend_not_read", backend=storage.name, error=exc.message)
 
     async def read(self, storage: Storage) -> None:
-        """Read one backend whole."""
+        """Read one backend whole.
+
+        What was stored, noted or purged while it was read is newer than what was read.
+        """
+        catalogue = self._ground.catalogue
+        before = catalogue.stored_copies(storage.name)
         listing = self._sort(await storage.list(self._ground.identity.layout.prefix))
         copies = []
         for snapshot_id, folder in listing.snapshots.items():
@@ -76,8 +89,18 @@ class Rebuild:
                     copies.append(await self._read_copy(storage, snapshot_id, folder))
                 except CorruptError as exc:
                     self._ground.figures.documents_invalid += 1
+                    self.unreadable.add(f"{storage.name}:{folder.manifest}")
                     _log.error("manifest_unreadable", key=folder.manifest, error=exc.message)
-        self._ground.catalogue.replace_copies(storage.name, copies)
+        found = {copy.manifest.snapshot_id: copy for copy in copies}
+        now = catalogue.stored_copies(storage.name)
+        for snapshot_id in {*before, *now}:
+            if (copy := now.get(snapshot_id)) is before.get(snapshot_id):
+                continue
+            if copy is None:
+                found.pop(snapshot_id, None)
+            else:
+                found[snapshot_id] = copy
+        catalogue.replace_copies(storage.name, list(found.values()))
         await self._read_schedules(storage, listing)
 
     def _sort(self, blobs: list[BlobInfo]) -> _Listing:
@@ -144,8 +167,10 @@ class Rebuild:
             key = layout.schedule(schedule_id, newest)
             try:
                 data = await storage.get_bytes(key, RECORD_BYTES_MAX)
-                catalogue.put_schedule(decode_schedule(check_schema(Fields.parse(data, key))))
-            except CorruptError as exc:
+                schedule = decode_schedule(check_schema(Fields.parse(data, key)))
+                check_timing(schedule.spec)  # one that is never due would stop the others too
+                catalogue.put_schedule(schedule)
+            except (CorruptError, InvalidArgumentError) as exc:
                 self._ground.figures.documents_invalid += 1
                 _log.error("schedule_unreadable", key=key, error=exc.message)
         for schedule in catalogue.schedules():

@@ -1,8 +1,10 @@
 """Which copies may go: a pure plan from a list of copies, without I/O and without a clock.
 
 A copy is kept by `keep_last` (the newest N), by `keep_within` (younger than an age) or by both
-being unset. Only verified copies count towards N. The floor: the newest verified copy that can be
-restored is never planned for deletion, whatever the policy. Held copies stay and count.
+being unset. Only verified copies count towards N; a damaged one goes when N newer ones are verified,
+as it would have gone if it were sound: a verdict alone deletes nothing. The floor: the newest
+verified copy that can be restored is never planned for deletion, whatever the policy, and where
+there is none, nothing is. Held copies stay and count.
 Safety and manual snapshots belong to no schedule and are never planned here.
 """
 
@@ -33,10 +35,17 @@ def plan_retention(copies: Sequence[Copy], policy: Retention, now: datetime) -> 
     verified = [copy for copy in living if copy.state is CopyState.AVAILABLE]
     kept_ids = {copy.manifest.snapshot_id for copy in living if copy.is_held}
     kept_ids |= {copy.manifest.snapshot_id for copy in verified[:1]}  # the floor
-    if policy.keep_last is None and policy.keep_within_seconds is None:
+    if not verified or (policy.keep_last is None and policy.keep_within_seconds is None):
         kept_ids |= {copy.manifest.snapshot_id for copy in living}
     if policy.keep_last is not None:
-        kept_ids |= {copy.manifest.snapshot_id for copy in verified[: policy.keep_last]}
+        counted = verified[: policy.keep_last]
+        is_full = len(counted) == policy.keep_last
+        oldest_kept = _age_key(counted[-1]) if is_full else None
+        kept_ids |= {
+            copy.manifest.snapshot_id
+            for copy in living
+            if oldest_kept is None or _age_key(copy) >= oldest_kept
+        }
     if policy.keep_within_seconds is not None:
         oldest = now - timedelta(seconds=policy.keep_within_seconds)
         kept_ids |= {c.manifest.snapshot_id for c in living if c.manifest.cut_at > oldest}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from sidecar.boot import DataDirLock, dbfilename
 from sidecar.errors import BootRefusedError, DataDirLockedError
 from sidecar.model import Preset, ScheduleSpec, Trigger
+from sidecar.paging import ListRequest
 from tests.support.control_bench import ControlBench
 from tests.support.fake_engine import dump_fake
 
@@ -40,6 +42,49 @@ async def test_auto_refuses_to_start_empty_under_a_name_with_snapshots(tmp_path:
     assert "=latest" in caught.value.hint
     assert "=empty" in caught.value.hint
     bench.core.close()
+
+
+async def test_auto_refuses_to_start_empty_where_only_a_damaged_snapshot_is(
+    tmp_path: Path,
+) -> None:
+    bench, snapshot_id = await emptied(tmp_path)
+    next((bench.data_dir / "snapshots").glob("**/dump-*")).unlink()
+    with pytest.raises(BootRefusedError) as caught:
+        await bench.boot()
+    assert caught.value.code == "BOOT_SOURCE_DAMAGED"
+    assert snapshot_id in caught.value.message
+    bench.core.close()
+
+
+async def test_auto_refuses_to_start_empty_where_a_newer_perdure_wrote(tmp_path: Path) -> None:
+    bench, snapshot_id = await emptied(tmp_path)
+    path = next((bench.data_dir / "snapshots").glob(f"**/{snapshot_id}/manifest.json"))
+    document = json.loads(path.read_text()) | {"schema_version": 99}
+    path.write_text(json.dumps(document))
+    with pytest.raises(BootRefusedError) as caught:
+        await bench.boot()
+    assert caught.value.code == "BOOT_SOURCE_DAMAGED"
+    assert snapshot_id in caught.value.message
+    bench.core.close()
+    bench.tables["server"] = {"boot_source": "empty"}
+    await bench.boot()
+    await bench.stop()
+
+
+async def test_schedule_that_cannot_be_computed_is_counted_and_left(tmp_path: Path) -> None:
+    """What lies on a backend is hostile until checked: it must not stop the other schedules."""
+    bench, _ = await emptied(tmp_path)
+    (path,) = (bench.data_dir / "snapshots").glob("**/schedules/mine/*.json")
+    document = json.loads(path.read_text())
+    document["spec"]["time_zone"] = "Mars/Olympus"
+    path.write_text(json.dumps(document))
+    bench.tables["server"] = {"boot_source": "empty"}
+    await bench.boot()
+    listed = bench.core.control_plane.schedules.list(ListRequest()).items
+    assert [view.schedule.schedule_id for view in listed] == ["daily", "every-12h", "hourly"]
+    assert bench.core.figures.documents_invalid == 1
+    assert path.exists()
+    await bench.stop()
 
 
 @pytest.mark.parametrize("source", ["latest", "snapshot"])

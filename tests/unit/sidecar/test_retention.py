@@ -98,6 +98,25 @@ def test_only_verified_copies_count_towards_keep_last(found: list[Copy], keep: i
     assert len(kept) >= min(keep, len(verified))
 
 
+@given(copies(), st.integers(1, 6))
+def test_damaged_copy_goes_only_when_enough_newer_ones_are_verified(
+    found: list[Copy], keep: int
+) -> None:
+    plan = plan_retention(found, Retention(keep_last=keep), NOW)
+    verified = [copy for copy in found if copy.state is CopyState.AVAILABLE]
+    for copy in plan.doomed:
+        cut_at = copy.manifest.cut_at
+        assert sum(other.manifest.cut_at >= cut_at for other in verified) >= keep
+
+
+@given(copies(), POLICIES)
+def test_nothing_is_doomed_where_nothing_can_be_restored(
+    found: list[Copy], policy: Retention
+) -> None:
+    damaged = [copy for copy in found if copy.state is not CopyState.AVAILABLE]
+    assert plan_retention(damaged, policy, NOW).doomed == ()
+
+
 @given(copies(), st.integers(1, 200 * 3600))
 def test_keep_within_keeps_all_that_is_younger(found: list[Copy], seconds: int) -> None:
     plan = plan_retention(found, Retention(keep_within_seconds=seconds), NOW)

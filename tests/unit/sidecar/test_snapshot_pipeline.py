@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from sidecar.errors import RequestIdReusedError
 from sidecar.model import Compression, CopyState, Operation, OperationState, Trigger
+from sidecar.spool import CutTarget
 from sidecar.usecases import CreateSnapshot
 from tests.support.control_bench import ControlBench, disk_at
 from tests.support.fake_engine import FakeEngineError, dump_fake
@@ -33,8 +35,8 @@ async def test_snapshot_is_stored_with_a_manifest_that_says_what_it_is(bench: Co
     assert snapshot.state is CopyState.AVAILABLE
     assert manifest.trigger is Trigger.MANUAL
     assert manifest.keys == 2
-    assert manifest.compression is Compression.ZSTD
-    assert manifest.payload.endswith(".rdb.zst")
+    assert manifest.compression is Compression.NONE
+    assert manifest.payload.endswith(".rdb")
     assert bench.spool_files() == []
     assert bench.core.figures.snapshot_attempts["manual", "ok"] == 1
 
@@ -71,7 +73,8 @@ async def test_kill_at_each_step_ships_a_whole_cut_once(tmp_path: Path, step: st
     started: list[Operation] = []
 
     async def act() -> None:
-        operation = await first.core.control_plane.snapshots.create(CreateSnapshot(), "request")
+        request = CreateSnapshot(compression=Compression.ZSTD)
+        operation = await first.core.control_plane.snapshots.create(request, "request")
         started.append(operation)
         await first.ended(operation)
 
@@ -171,4 +174,30 @@ async def test_full_spool_refuses_a_new_cut(tmp_path: Path) -> None:
     assert done.error
     assert done.error["code"] == "SPOOL_FULL"
     assert bench.engine.cuts == 0
+    await bench.stop()
+
+
+async def test_full_spool_never_drops_what_a_restore_replaced(tmp_path: Path) -> None:
+    """The oldest cut goes at the limit, but a safety cut is the only copy of its data."""
+    limit = {"size_bytes_max": 1 << 20, "at_limit": "drop-oldest"}
+    bench = ControlBench(tmp_path, spool=limit)
+    await bench.boot()
+    spool, clock = bench.core.ground.spool, bench.clock
+    kinds = {Trigger.SAFETY: "20261122t000000z-safety-00000000", Trigger.MANUAL: "x"}
+    waiting = {}
+    for trigger, snapshot_id in kinds.items():
+        target = CutTarget(snapshot_id, trigger, ("local",), Compression.NONE)
+        waiting[trigger] = spool.plan([target], clock.now())
+        clock.advance(timedelta(seconds=1))
+    waiting[Trigger.SAFETY].rdb.write_bytes(bytes(1 << 19))
+    waiting[Trigger.MANUAL].rdb.write_bytes(bytes(1 << 19))
+    await bench.take()
+    assert waiting[Trigger.SAFETY].rdb.exists()
+    assert not waiting[Trigger.MANUAL].rdb.exists()
+    assert bench.core.figures.cuts_dropped == 1
+    waiting[Trigger.SAFETY].rdb.write_bytes(bytes(2 << 20))
+    done = await bench.ended(await bench.core.control_plane.snapshots.create(CreateSnapshot()))
+    assert done.error
+    assert done.error["code"] == "SPOOL_FULL"
+    assert waiting[Trigger.SAFETY].rdb.exists()
     await bench.stop()

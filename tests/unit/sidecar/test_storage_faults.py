@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,7 @@ from sidecar.observe import BackendFigures
 from sidecar.storage import CALLS_MAX, Storage, StorageOptions
 from sidecar.usecases import CreateSnapshot
 from tests.support.control_bench import ControlBench, until
+from tests.support.fake_engine import dump_fake
 
 
 class ScriptedBackend(Backend):
@@ -125,4 +128,52 @@ async def test_manifest_put_that_was_given_up_but_came_through_is_kept(tmp_path:
     storage._opened = Lying(tmp_path / "s")
     snapshot = await bench.take()
     assert (tmp_path / "s" / snapshot.copies[0].payload_key).exists()
+    await bench.stop()
+
+
+async def test_snapshot_stored_while_its_backend_is_read_stays_listed(tmp_path: Path) -> None:
+    """A backend that is back is listed; what is stored meanwhile is not in that listing."""
+    bench = ControlBench(tmp_path)
+    await bench.boot()
+    storage = bench.core.ground.storages["local"]
+    list_blobs, listed, go_on = storage.list, asyncio.Event(), asyncio.Event()
+
+    async def slow_list(prefix: str) -> list[BlobInfo]:
+        found = await list_blobs(prefix)
+        listed.set()
+        await go_on.wait()
+        return found
+
+    storage.list = slow_list  # type: ignore[method-assign]
+    reading = asyncio.create_task(bench.core.rebuild.read(storage))
+    await listed.wait()
+    snapshot = await bench.take()
+    go_on.set()
+    await reading
+    assert [s.snapshot_id for s in bench.listed()] == [snapshot.snapshot_id]
+    await bench.stop()
+
+
+async def test_backend_that_is_read_late_tells_when_the_last_snapshot_was(tmp_path: Path) -> None:
+    """The database is lost and the backend away at the start: the metrics must not stay silent."""
+    backend = ScriptedBackend(tmp_path / "s")
+    options = CoreOptions(storages=(make_storage(backend),))
+    bench = ControlBench(tmp_path)
+    await bench.boot(options)
+    bench.clock.advance(timedelta(hours=1))
+    for operation in bench.core.scheduler.run_due():
+        await bench.ended(operation)
+    cut_at = bench.listed()[0].manifest.cut_at
+    bench.engine.rdb.write_bytes(dump_fake({}))
+    await bench.stop()
+    for path in bench.data_dir.glob("perdure.db*"):
+        path.unlink()
+    away = make_storage(backend)
+    away._opener = lambda: (_ for _ in ()).throw(theirs.BackendUnavailableError("away"))
+    await bench.boot(CoreOptions(storages=(away,)))
+    assert bench.core.figures.snapshot_last_success_at is None
+    away._opener = lambda: backend
+    await bench.core.maintain()
+    assert bench.core.figures.snapshot_last_success_at == cut_at
+    assert bench.core.ground.catalogue.get_run("hourly").last_due_at is not None
     await bench.stop()
