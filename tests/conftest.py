@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests.support.processes import RedisServer, Sidecar
+
+# No assertion on wall-clock time; in CI the same examples at each run, elsewhere new ones.
+hypothesis.settings.register_profile(
+    "perdure", deadline=None, derandomize="CI" in os.environ, print_blob=True
+)
+hypothesis.settings.load_profile("perdure")
 
 
 @pytest.fixture

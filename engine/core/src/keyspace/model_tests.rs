@@ -1,5 +1,5 @@
 //! The keyspace against a model: random operations on it and on std's maps, which must agree.
-//! Every test prints its seed; `PERDURE_SEED=<n>` repeats one.
+//! Every test prints its seed; `PERDURE_TEST_SEED=<n>` repeats one.
 
 use std::collections::HashMap;
 
@@ -12,11 +12,11 @@ use crate::value::{NewValue, ValueRef, integer};
 pub(super) struct Random(u64);
 
 impl Random {
-    /// Seeded from `PERDURE_SEED` or the clock; prints the seed.
+    /// Seeded from `PERDURE_TEST_SEED` or the clock; prints the seed.
     pub fn from_environment(test: &str) -> Self {
-        let seed = std::env::var("PERDURE_SEED").ok().and_then(|text| text.parse().ok());
+        let seed = std::env::var("PERDURE_TEST_SEED").ok().and_then(|text| text.parse().ok());
         let seed = seed.unwrap_or_else(|| crate::clock::Clock::system().unix_ms() as u64);
-        println!("{test}: PERDURE_SEED={seed}");
+        println!("{test}: PERDURE_TEST_SEED={seed}");
         Self(seed)
     }
 
