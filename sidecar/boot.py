@@ -59,7 +59,8 @@ class DataDirLock:
             path = data_dir / LOCK_FILE
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as exc:
-            message = f"cannot use the data directory {data_dir}: {exc.strerror}"
+            why = "it is not a directory" if isinstance(exc, FileExistsError) else exc.strerror
+            message = f"cannot use the data directory {data_dir}: {why}"
             raise ConfigError(message, hint="Check the path and its permissions.") from exc
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -322,7 +322,7 @@ def check_addresses(server: ServerTable) -> None:
             is_loopback = address == "localhost"
         if not is_loopback and not server.insecure:
             raise AddressRefusedError(
-                f"{address} is reachable from other machines, and no door has a key yet",
+                f"{address} is not a loopback address, and no door has a key yet",
                 context={"address": address},
             )
 

@@ -31,8 +31,6 @@ from sidecar.config import BackendTable, Settings, flatten_settings
 from sidecar.engine import EngineAdapter
 from sidecar.errors import (
     ConfigError,
-    InvalidArgumentError,
-    NotFoundError,
     PerdureError,
     ServerUidUnknownError,
 )
@@ -210,8 +208,8 @@ class Core:
         try:
             await self.schedules.apply_config(wanted)
             self._is_config_applied = True
-        except (InvalidArgumentError, NotFoundError) as exc:
-            raise ConfigError(f"schedules: {exc.message}", hint=exc.hint) from exc
+        except ConfigError:
+            raise
         except PerdureError as exc:
             # A full or failing backend keeps nobody from serving: tried again by `maintain`.
             _log.warning("schedules_not_applied", code=exc.code, error=exc.message)

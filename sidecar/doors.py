@@ -7,6 +7,8 @@ configuration's matter. Limit: of several configured addresses these two doors t
 
 from __future__ import annotations
 
+import errno
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -84,6 +86,7 @@ class Doors:
     def bind_control(self, address: DoorAddress) -> int:
         """Take the control door's address, before `open`, and return its port."""
         try:
+            _try_address(address)
             return self.control.bind(str(address))
         except (RuntimeError, OSError) as exc:
             raise _in_use("control", address, exc) from exc
@@ -108,11 +111,23 @@ class Doors:
         await self._http.stop()
 
 
+def _try_address(address: DoorAddress) -> None:
+    """Bind and let go: gRPC says less about why an address cannot be had, and writes on stderr."""
+    family, kind, proto, _, where = socket.getaddrinfo(
+        address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    with socket.socket(family, kind, proto) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(where)
+
+
 def _in_use(door: str, address: DoorAddress, exc: Exception) -> UnavailableError:
+    is_taken = isinstance(exc, OSError) and exc.errno == errno.EADDRINUSE
+    why = "the port is taken" if is_taken else str(exc)
     return UnavailableError(
-        f"the {door} door cannot listen on {address}: {exc}",
+        f"the {door} door cannot listen on {address}: {why}",
         code="ADDRESS_IN_USE",
-        hint=f"free the port, or choose another one with --{door}-port (0 takes a free one)",
+        hint=f"End the process that holds the port, or choose another with --{door}-port.",
         is_retryable=False,
         context={"door": door, "address": str(address)},
     )

@@ -7,16 +7,19 @@ The engine's own health is answered by its data door; these pages speak for the 
 
 from __future__ import annotations
 
+import logging
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 BACKLOG = 128
 REQUEST_BYTES_MAX = 1024
 SHUTDOWN_SECONDS = 1.0
 _PLAIN = "text/plain"
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,11 @@ class HttpDoor:
         app.router.add_get("/startupz", self._startupz)
         listener = _listen(host, port)
         runner = web.AppRunner(
-            app, handle_signals=False, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS
+            app,
+            handle_signals=False,
+            access_log=None,
+            logger=_log,
+            shutdown_timeout=SHUTDOWN_SECONDS,
         )
         try:
             await runner.setup()
@@ -99,6 +106,15 @@ def _page(verdict: Verdict) -> web.Response:
         content_type=_PLAIN,
         headers={"Cache-Control": "no-store"},
     )
+
+
+def _is_worth_logging(record: logging.LogRecord) -> bool:
+    """Return whether it is more than a client that does not speak HTTP: that one got its 400."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, HttpProcessingError)
+
+
+_log.addFilter(_is_worth_logging)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -1,7 +1,8 @@
 """Structured logs on stderr: for a person on a terminal, one JSON document a line otherwise.
 
 Event name first, in snake_case; fields after it. Logs of libraries (asyncio, aiohttp, grpc) pass
-through the same renderer. Nothing here decides what is worth logging.
+through the same renderer. Nothing here decides what is worth logging. A traceback never shows the
+values of variables: they may be somebody's data.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import sys
 from typing import TextIO
 
 import structlog
+from structlog.tracebacks import ExceptionDictTransformer
 from structlog.typing import EventDict, Processor
 
 _FIRST = ("timestamp", "level", "event")
@@ -52,9 +54,9 @@ def set_up_logs(level: str = "info", stream: TextIO | None = None) -> None:
 
 def _renderers(*, is_terminal: bool) -> list[Processor]:
     if is_terminal:
-        return [structlog.dev.ConsoleRenderer()]
+        return [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
     return [
-        structlog.processors.dict_tracebacks,
+        structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False)),
         _put_event_first,
         structlog.processors.JSONRenderer(),
     ]

@@ -206,16 +206,16 @@ class Operations:
             updated_at=now,
             ended_at=now,
         )
-        if error is not None:
-            _log.warning(
-                "operation_ended",
-                operation_id=operation_id,
-                kind=operation.kind.value,
-                target=operation.target,
-                state=state.value,
-                code=error.code,
-                error=error.message,
-            )
+        tell = _log.info if error is None else _log.warning
+        tell(
+            "operation_ended",
+            operation_id=operation_id,
+            kind=operation.kind.value,
+            target=operation.target,
+            state=state.value,
+            seconds=round((now - operation.created_at).total_seconds(), 3),
+            **({} if error is None else {"code": error.code, "error": error.message}),
+        )
         try:
             self._catalogue.put_operation(operation)
         except PerdureError as exc:  # the work is done either way; the row tells less after a crash

@@ -222,7 +222,7 @@ class Pipeline:
             await step("snapshot.cleaned")
         for result in results:
             if result.stored:
-                self._note_success(result.target)
+                self._note_success(result)
         return results
 
     async def ship_released(
@@ -236,9 +236,18 @@ class Pipeline:
         finally:
             self.release(cut)
 
-    def _note_success(self, target: CutTarget) -> None:
-        figures = self._ground.figures
-        cut_at = self._ground.catalogue.get_snapshot(target.snapshot_id).manifest.cut_at
+    def _note_success(self, result: ShipResult) -> None:
+        target, figures = result.target, self._ground.figures
+        manifest = self._ground.catalogue.get_snapshot(target.snapshot_id).manifest
+        cut_at = manifest.cut_at
+        _log.info(
+            "snapshot_stored",
+            snapshot=target.snapshot_id,
+            trigger=target.trigger.value,
+            keys=manifest.keys,
+            size_bytes=manifest.stored_size_bytes,
+            backends=result.stored,
+        )
         newest = figures.snapshot_last_success_at
         figures.snapshot_last_success_at = max(cut_at, newest) if newest else cut_at
 

@@ -151,6 +151,13 @@ class Restores:
             await self._discard(stage)
             raise
         committed = await self._commit(handle, stage, safety)
+        _log.info(
+            "restored",
+            snapshot=plan.snapshot_id,
+            keys=committed.keys,
+            replaced_keys=committed.previous_keys,
+            safety_snapshot=safety.targets[0].snapshot_id,
+        )
         outcome = RestoreOutcome(
             plan=plan,
             is_dry_run=False,

@@ -16,6 +16,7 @@ import structlog
 from sidecar.errors import (
     AlreadyExistsError,
     BlobExistsError,
+    ConfigError,
     InvalidArgumentError,
     NotFoundError,
     PerdureError,
@@ -196,13 +197,13 @@ class Schedules:
     async def apply_config(self, wanted: Mapping[str, ScheduleSpec]) -> None:
         """Write what the configuration says of schedules, where that has changed."""
         for schedule_id, spec in wanted.items():
-            checked = self._checked(_with_default_retention(spec))
+            checked = self._checked_config(schedule_id, spec)
             digest = fingerprint(encode_spec(checked))
             known = self._ground.catalogue.find_schedule(schedule_id)
             if known is not None and known.config_digest == digest:
                 continue
             if known is None or known.is_deleted:
-                await self._create(check_schedule_id(schedule_id), checked, digest)
+                await self._create(schedule_id, checked, digest)
             else:
                 await self._put(replace(self._changed(known, checked), config_digest=digest))
         for known in self._ground.catalogue.schedules():
@@ -212,6 +213,14 @@ class Schedules:
                 gone = replace(known, revision=known.revision + 1, updated_at=now, is_deleted=True)
                 await self._put(replace(gone, config_digest=None))
                 _log.info("schedule_left_config", schedule=known.schedule_id)
+
+    def _checked_config(self, schedule_id: str, spec: ScheduleSpec) -> ScheduleSpec:
+        try:
+            check_schedule_id(schedule_id)
+            return self._checked(_with_default_retention(spec))
+        except (InvalidArgumentError, NotFoundError) as exc:
+            message = f"schedules.{schedule_id}: {exc.message}"
+            raise ConfigError(message, hint=exc.hint) from exc
 
 
 async def put_revision(ground: Ground, storage: Storage, schedule: Schedule) -> None:

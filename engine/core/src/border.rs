@@ -327,8 +327,8 @@ fn bad_failpoints(text: String) -> EngineError {
 }
 
 fn config_set_failed(text: String) -> EngineError {
-    let hint = "Look up the directive's name and values with config_get; nothing was set.";
-    EngineError::new("CONFIG_SET_FAILED", format!("CONFIG SET failed {text}"), hint)
+    let hint = "Look the directive up with: perdure config get NAME; nothing was set.";
+    EngineError::new("CONFIG_SET_FAILED", text, hint)
 }
 
 /// The directory of `dump.rdb` is there, and what dead processes left in it is gone.

@@ -225,10 +225,35 @@ async def test_taken_port_refuses_the_start_and_leaves_nothing(bench: Bench) -> 
                 **{f"{door}_port": ports[door]},
             )
         assert caught.value.code == "ADDRESS_IN_USE"
+        assert "the port is taken" in caught.value.message
         assert exit_code_of(caught.value) == 13
     # Not by a signal: the refused servers of this same process have taken the handlers with them.
     bench.engines[0].tell({"event": "exit_requested", "save": False})
     await _end(serving)
+
+
+async def test_what_does_not_speak_http_is_answered_and_not_logged(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A gRPC client on the wrong port must not fill the log with tracebacks."""
+    serving = bench.run()
+    port = (await bench.ready(serving))["ports"]["http"]
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(40))
+    answer = await reader.read()
+    writer.close()
+    bench.engine.tell({"event": "exit_requested", "save": False})
+    await _end(serving)
+    assert answer.split()[1] == b"400"
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+async def test_wrong_schedule_in_the_configuration_is_named(bench: Bench) -> None:
+    """With a dozen schedules, the line alone would not tell which one is meant."""
+    config = bench.folder / "perdure.toml"
+    config.write_text('[schedules.good]\npreset = "daily"\n[schedules.odd]\ncron = "soon"\n')
+    with pytest.raises(errors.ConfigError, match=r"schedules\.odd: 'soon'"):
+        await bench.run(config=config)
 
 
 async def test_command_line_outranks_everything_at_the_engine(bench: Bench) -> None:

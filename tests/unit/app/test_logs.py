@@ -33,6 +33,24 @@ def test_off_a_terminal_each_line_is_a_json_document() -> None:
     assert second["event"] == "library says this"
 
 
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("out", [io.StringIO(), _Terminal()])
+def test_tracebacks_show_no_values_of_variables(out: io.StringIO) -> None:
+    """They may be keys, values or passwords of whoever is served."""
+    set_up_logs(stream=out)
+    value = "of-a-customer"
+    try:
+        int(value.partition("-")[1])
+    except ValueError:
+        structlog.get_logger("x").exception("unexpected_failure")
+    assert "ValueError" in out.getvalue()
+    assert value not in out.getvalue()
+
+
 def test_exceptions_are_part_of_the_document() -> None:
     out = io.StringIO()
     set_up_logs(stream=out)

@@ -116,7 +116,7 @@ pub fn read_redis_args(args: &[String]) -> Result<Vec<Directive>> {
                 return Err(EngineError::new(
                     "CONFIG_INVALID",
                     format!("'{arg}' stands before any --name"),
-                    "Give directives as --name value, for example --port 6379.",
+                    "Give directives as --name value; a redis.conf is given with --redis-conf, before the --.",
                 ));
             }
         }
@@ -136,7 +136,7 @@ fn named(text: &str, arg: &str) -> Result<Directive> {
         return Err(EngineError::new(
             "CONFIG_INVALID",
             format!("'{arg}' names no directive"),
-            "Give directives as --name value, for example --port 6379.",
+            "Give directives as --name value; a redis.conf is given with --redis-conf, before the --.",
         ));
     };
     Ok(Directive {

@@ -1,4 +1,4 @@
-//! Directives: Redis's names, syntax and defaults. R4 owns this room. Three classes besides those
+//! Directives: Redis's names, syntax and defaults. Three classes besides those
 //! that work: harmless (accepted, warned once), refused by name (they protect, persist or bound
 //! data and do not work yet), unknown (refused). `table` has every directive with its class,
 //! `values` the syntax of values, `file` redis.conf and arguments as text. What `bind` may name is
@@ -322,7 +322,7 @@ fn unsupported(directive: &Directive) -> EngineError {
 fn unknown(directive: &Directive) -> EngineError {
     let hint = match table::closest(&directive.name) {
         Some(name) => format!("Did you mean '{name}'?"),
-        None => "Redis 7.0 has no such directive.".to_owned(),
+        None => "Redis 7.0 has no such directive: leave it out.".to_owned(),
     };
     EngineError::new("CONFIG_UNKNOWN", format!("{} is unknown", directive.shown()), hint)
         .with("directive", directive.name.clone())

@@ -170,7 +170,7 @@ pub const ROWS: &[Row] = &[
     harmless("cluster-slave-validity-factor", "10"),
     harmless("crash-log-enabled", "yes"),
     harmless("crash-memcheck-enabled", "yes"),
-    refused("daemonize", "no").immutable(),
+    harmless("daemonize", "no").immutable(),
     harmless("disable-thp", "yes").immutable(),
     harmless("dynamic-hz", "yes"),
     harmless("enable-module-command", "no").immutable(),
