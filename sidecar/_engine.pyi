@@ -147,8 +147,8 @@ class Engine:
         file that was written stays). COMMIT_NOT_DURABLE is the one failure after the rename: the
         new data serves.
 
-        Fails with: STAGE_NOT_FOUND, STAGE_BUSY, COMMIT_PAUSE_TOO_LONG, COMMIT_NOT_DURABLE, and as
-        `cut` and `verify`.
+        Fails with: STAGE_NOT_FOUND, STAGE_BUSY, COMMIT_PAUSE_TOO_LONG,
+        COMMIT_TARGET_CHANGED, COMMIT_NOT_DURABLE, and as `cut` and `verify`.
         """
 
     def cancel(self, job: int) -> None:
@@ -160,8 +160,10 @@ class Engine:
     def config_set(self, pairs: list[tuple[str, str]]) -> int:
         """Set all of the directives or none; return the job. Fails with CONFIG_SET_FAILED."""
 
-    def stop(self, save: bool) -> int:
-        """Stop as SHUTDOWN SAVE or NOSAVE does; return the job. The engine is gone when it is done.
+    def stop(self, save: bool | None) -> int:
+        """Stop as SHUTDOWN SAVE (True) or NOSAVE (False) does; return the job.
 
+        None is SHUTDOWN without a word: saved if save points are configured, decided in the engine
+        at the moment it stops. The engine is gone when the job is done.
         Other jobs are cancelled first. When the save fails, nothing is stopped. Idempotent.
         """

@@ -198,7 +198,7 @@ class Server:
                 raise self._engine.error or EngineNotReadyError("the engine failed")
             await self._drain()
             try:
-                await self._stop_engine(save=reason is StopReason.SIGNAL)
+                await self._stop_engine(save=None if reason is StopReason.SIGNAL else False)
             except PerdureError as error:
                 # As redis-server does: better to serve on than to lose what is in memory.
                 _log.error(
@@ -220,13 +220,10 @@ class Server:
                 await operations.wait(operation.operation_id, left)
         await self._core.stop()
 
-    async def _stop_engine(self, *, save: bool) -> None:
-        """Stop the engine, saving first when asked to and when save points are configured."""
+    async def _stop_engine(self, *, save: bool | None) -> None:
+        """Stop the engine; None saves first if save points are configured."""
         if not self._is_engine_running:
             return
-        if save:
-            points = await self._engine.config_get("save")
-            save = bool(points.get("save", "").strip())
         await self._engine.stop(save=save)
         self._is_engine_running = False
 
@@ -245,6 +242,6 @@ class Server:
         """Stop an engine whose server could not go on; what it served is saved if it can be."""
         await self._core.stop()
         try:
-            await self._stop_engine(save=self._engine.state is EngineState.READY)
+            await self._stop_engine(save=None)  # what was never loaded is not saved either
         except PerdureError as error:
             _log.error("data_not_saved", code=error.code, error=error.message, hint=error.hint)

@@ -194,8 +194,11 @@ class EngineAdapter:
         """Set all of the directives or none."""
         await self._job(lambda: self._native.config_set(list(pairs)))
 
-    async def stop(self, *, save: bool) -> None:
-        """Stop as SHUTDOWN SAVE or NOSAVE does; done when the engine is stopped."""
+    async def stop(self, *, save: bool | None) -> None:
+        """Stop as SHUTDOWN SAVE or NOSAVE does; done when the engine is stopped.
+
+        None saves if save points are configured, as redis-server does on SIGTERM.
+        """
         await self._job(lambda: self._native.stop(save))
 
     async def _job(

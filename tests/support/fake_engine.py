@@ -157,9 +157,9 @@ class FakeEngine:
 
         return self._begin("config_set", work)
 
-    def stop(self, save: bool) -> int:  # noqa: FBT001 - the border's own signature
+    def stop(self, save: bool | None) -> int:  # noqa: FBT001 - the border's own signature
         def work() -> dict[str, object]:
-            if save:
+            if save or (save is None and self.parameters.get("save")):
                 self.rdb.write_bytes(dump_fake(self.data))
             return {}
 

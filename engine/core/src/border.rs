@@ -214,11 +214,12 @@ impl EngineHandle {
         })
     }
 
-    /// Stop as SHUTDOWN SAVE or NOSAVE does. Gives the job; the engine is gone when it is done.
-    pub fn stop(&self, is_saving: bool) -> u64 {
+    /// Stop as SHUTDOWN SAVE or NOSAVE does, or with `None` as a plain SHUTDOWN: saved if save
+    /// points are configured. Gives the job; the engine is gone when it is done.
+    pub fn stop(&self, is_saving: Option<bool>) -> u64 {
         let inner = Arc::clone(&self.inner);
         let jobs = Arc::clone(&self.jobs);
-        self.jobs.start_last(move |job| inner.stop(&jobs, job.id, is_saving))
+        self.jobs.start_last(move |_| inner.stop(&jobs, is_saving))
     }
 
     fn start_job(&self, work: impl FnOnce(&Inner, &Job) -> Result<Value> + Send + 'static) -> u64 {
@@ -288,7 +289,7 @@ impl Inner {
         }
     }
 
-    fn stop(&self, jobs: &Jobs, own_id: u64, is_saving: bool) -> Result<Value> {
+    fn stop(&self, jobs: &Jobs, is_saving: Option<bool>) -> Result<Value> {
         let shared = &self.shared;
         if self.phase() == Phase::Stopped {
             return Ok(json!({}));
@@ -296,9 +297,9 @@ impl Inner {
         // After SHUTDOWN the data is saved already, and nothing was executed since.
         if !shared.is_stopping.load(Ordering::Acquire) {
             let mut state = shared.state.lock();
-            job::shut_down_locked(&mut state, shared, Some(is_saving))?;
+            job::shut_down_locked(&mut state, shared, is_saving)?;
         }
-        if !jobs.close(own_id, STOP_PATIENCE) {
+        if !jobs.close(STOP_PATIENCE) {
             shared.events.log("warning", "stop_left_jobs", &json!({}));
         }
         let doors = self.doors.lock().take();
@@ -306,8 +307,9 @@ impl Inner {
             doors.close();
         }
         self.wait_for_child();
-        self.phase.store(Phase::Stopped as u8, Ordering::Release);
-        self.tell(Phase::Stopped, None);
+        if self.phase.swap(Phase::Stopped as u8, Ordering::AcqRel) != Phase::Stopped as u8 {
+            self.tell(Phase::Stopped, None);
+        }
         Ok(json!({}))
     }
 

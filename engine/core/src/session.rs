@@ -1,6 +1,7 @@
 //! What the server knows of one client between commands: its database, protocol, transaction and watched keys.
 //! Owned by the loop that owns the socket; `ClientInfo` is the part that other threads may read or poke.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 
@@ -80,7 +81,9 @@ pub struct Session {
     /// Set when a watched key changed.
     pub watch_flag: WatchFlag,
     /// Watched keys, to forget them again.
-    pub watched: Vec<(usize, Vec<u8>)>,
+    pub watched: HashSet<(usize, Vec<u8>)>,
+    /// Bytes that they take, about.
+    pub watched_bytes: usize,
     /// Close the connection once what is in the output buffer has left.
     pub is_closing: bool,
     /// CLIENT NO-EVICT.
@@ -94,7 +97,7 @@ pub struct Transaction {
     pub commands: Vec<Vec<Vec<u8>>>,
     /// A queued command was refused, so EXEC answers EXECABORT.
     pub is_aborted: bool,
-    /// Bytes held by the queue.
+    /// Bytes held by the queue, its vectors included.
     pub bytes: usize,
 }
 
@@ -108,7 +111,8 @@ impl Session {
             reply_mode: ReplyMode::On,
             transaction: None,
             watch_flag: Arc::default(),
-            watched: Vec::new(),
+            watched: HashSet::new(),
+            watched_bytes: 0,
             is_closing: false,
             is_no_evict: false,
         }

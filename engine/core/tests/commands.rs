@@ -8,6 +8,7 @@ mod harness;
 
 use harness::{Client, Engine, NOW_MS};
 use perdure_engine::command::{Outcome, disconnect, expire_cycle};
+use perdure_engine::config::Access;
 use std::sync::atomic::Ordering::SeqCst;
 
 fn set_up() -> (Engine, Client) {
@@ -358,4 +359,82 @@ fn reset_brings_a_connection_back_to_its_first_state() {
     assert_eq!(client.run("CLIENT GETNAME"), "$-1");
     assert_eq!(client.run("EXEC"), "-ERR EXEC without MULTI");
     assert_eq!((client.session.db, client.session.watched.len()), (0, 0));
+}
+
+#[test]
+fn a_background_save_asked_for_inside_exec_waits_for_its_end() {
+    let (engine, mut client) = set_up();
+    for line in ["MULTI", "SET a 1", "BGSAVE", "SET b 2"] {
+        client.run(line);
+    }
+    assert_eq!(client.run("EXEC"), "*3 +OK +Background saving scheduled +OK");
+    let state = engine.shared.state.lock();
+    assert!(state.save.child.is_none(), "a fork here would show half of the transaction");
+    assert!(state.save.is_bgsave_scheduled);
+}
+
+#[test]
+fn a_queue_counts_what_it_takes_and_a_spoilt_one_takes_nothing() {
+    let (_engine, mut client) = set_up();
+    client.run("MULTI");
+    client.call(&[b"MGET".to_vec(), vec![], vec![], vec![]]);
+    let queued = client.session.transaction.as_ref().unwrap();
+    assert!(queued.bytes >= 4 * 24, "empty arguments are not free: {} bytes", queued.bytes);
+    client.run("NOSUCH");
+    assert_eq!(client.run("SET k v"), "+QUEUED");
+    assert_eq!(client.session.transaction.as_ref().unwrap().commands.len(), 1);
+    assert!(client.run("EXEC").starts_with("-EXECABORT"));
+}
+
+#[test]
+fn watched_keys_are_counted_once_and_forgotten_with_their_bytes() {
+    let (_engine, mut client) = set_up();
+    let mut call = vec![b"WATCH".to_vec()];
+    call.extend((0..50_000).map(|number| number.to_string().into_bytes()));
+    client.call(&call);
+    let bytes = client.session.watched_bytes;
+    client.call(&call);
+    assert_eq!((client.session.watched.len(), client.session.watched_bytes), (50_000, bytes));
+    client.run("UNWATCH");
+    assert_eq!((client.session.watched.len(), client.session.watched_bytes), (0, 0));
+    client.session.watched_bytes = perdure_engine::limits::QUERY_BUFFER_BYTES_MAX;
+    assert_eq!(client.run("WATCH k"), "-ERR too many keys are watched");
+}
+
+#[test]
+fn a_reply_past_its_bound_is_given_up() {
+    let (_engine, mut client) = set_up();
+    client.run("SETRANGE k 999 x");
+    client.reply.bytes_max = 10_000;
+    let mut call = vec![b"MGET".to_vec()];
+    call.resize(1_000, b"k".to_vec());
+    let (_, bytes) = client.call(&call);
+    assert!(client.reply.is_overfull() && bytes.len() <= 10_050, "{} bytes", bytes.len());
+}
+
+#[test]
+fn debug_sleep_takes_no_number_for_none_and_reload_waits_for_the_load() {
+    let (engine, mut client) = set_up();
+    engine.shared.state.lock().config.enable_debug_command = Access::Yes;
+    assert_eq!(client.run("DEBUG SLEEP nan"), "+OK");
+    assert_eq!(client.run("DEBUG SLEEP -1"), "+OK");
+    engine.shared.stats.is_loading.store(true, SeqCst);
+    let refused = client.run("DEBUG RELOAD");
+    assert!(refused.starts_with("-ERR the engine has not loaded"), "{refused}");
+}
+
+#[test]
+fn a_relative_dir_goes_on_from_the_directory_in_force() {
+    let (engine, mut client) = set_up();
+    let base = std::env::temp_dir().join(format!("perdure-dir-{}", std::process::id()));
+    std::fs::create_dir_all(base.join("inner")).unwrap();
+    {
+        let mut state = engine.shared.state.lock();
+        state.config.enable_protected_configs = Access::Yes;
+        state.config.dir = base.clone();
+    }
+    assert_eq!(client.run("CONFIG SET dir inner"), "+OK");
+    assert_eq!(engine.shared.state.lock().config.dir, base.join("inner"));
+    assert!(client.run("CONFIG SET dir nowhere").contains("No such file or directory"));
+    std::fs::remove_dir_all(&base).unwrap();
 }

@@ -174,6 +174,25 @@ fn no_reply_shows_the_new_data_before_its_name_is_durable() {
 }
 
 #[test]
+fn a_commit_does_not_switch_when_the_place_of_the_file_has_changed() {
+    let _turn = turn();
+    let mut scene = scene();
+    let marker = scene.dir.file("held");
+    failpoint::arm(&format!("commit.writes_paused=pause:{marker}")).unwrap();
+    let job = scene.commit("safety.rdb");
+    wait_until("the pause", || std::path::Path::new(&marker).exists());
+    let renamed = vec![("dbfilename".to_owned(), "other.rdb".to_owned())];
+    scene.engine.end_of(scene.engine.handle.config_set(renamed)).unwrap();
+    failpoint::arm("").unwrap();
+    std::fs::remove_file(&marker).unwrap();
+    assert_eq!(scene.engine.code_of(job), "COMMIT_TARGET_CHANGED");
+    scene.assert_old_data_serves();
+    scene.engine.end_of(scene.commit("again.rdb")).unwrap();
+    scene.engine.stop();
+    assert!(scene.dir.names().contains(&"other.rdb".to_owned()));
+}
+
+#[test]
 fn a_log_does_not_release_the_replies_that_a_commit_holds_back() {
     let _turn = turn();
     let mut scene = scene();

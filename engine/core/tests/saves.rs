@@ -207,11 +207,11 @@ fn a_shutdown_whose_save_fails_stops_nothing() {
     let mut client = engine.client();
     client.fill("k", 10, "v");
     failpoint::arm("durable.written=error:ENOSPC").unwrap();
-    assert_eq!(engine.code_of(engine.handle.stop(true)), "DISK_FULL");
+    assert_eq!(engine.code_of(engine.handle.stop(Some(true))), "DISK_FULL");
     assert!(client.command(&["SHUTDOWN", "SAVE"]).starts_with("-ERR"));
     failpoint::arm("").unwrap();
     assert_eq!(client.command(&["SET", "a", "b"]), "+OK");
-    engine.end_of(engine.handle.stop(true)).unwrap();
+    engine.end_of(engine.handle.stop(Some(true))).unwrap();
     assert_eq!(start(&dir).client().command(&["DBSIZE"]), ":11");
 }
 
@@ -231,7 +231,7 @@ fn a_damaged_dump_fails_the_start_and_stays_as_it_is() {
     let told = again.wait_event(|event| event["state"] == "failed");
     assert!(told["error"]["code"].as_str().unwrap().starts_with("RDB_"), "{told}");
     assert!(again.client().command(&["GET", "k:1"]).starts_with("-LOADING"));
-    again.end_of(again.handle.stop(true)).unwrap();
+    again.end_of(again.handle.stop(Some(true))).unwrap();
     assert_eq!(std::fs::read(dir.file("dump.rdb")).unwrap(), bytes, "nothing replaced it");
 }
 
@@ -246,4 +246,104 @@ fn debug_reload_keeps_the_data_and_its_digest() {
     assert_eq!(client.command(&["DEBUG", "RELOAD"]), "+OK");
     assert_eq!(client.command(&["DEBUG", "DIGEST"]), digest);
     assert_eq!(client.command(&["DBSIZE"]), ":500");
+}
+
+#[test]
+fn flushall_ends_a_background_save_and_saves_the_empty_data_set() {
+    let _turn = turn();
+    let dir = Dir::new();
+    let mut wanted = options(&dir.0);
+    wanted["redis_args"] = json!(["--save", "3600", "1000"]);
+    let engine = start_with(&wanted, Clock::driven(START_MS));
+    let mut client = engine.client();
+    client.fill("k", 10, "v");
+    let marker = hold(&dir, "snapshot.child_fsynced");
+    assert_eq!(client.command(&["BGSAVE"]), "+Background saving started");
+    wait_held(&marker);
+    engine.handle.shared().clock.drive_to(START_MS + 9_000);
+    assert_eq!(client.command(&["FLUSHALL"]), "+OK");
+    assert_eq!(client.command(&["LASTSAVE"]), format!(":{}", START_MS / 1000 + 9));
+    client.fill("later", 3, "v");
+    let_go(&marker);
+    wait_bgsave(&engine);
+    wait_until("the counter", || engine.stats()["dirty"] == 3);
+    assert_eq!(engine.stats()["last_bgsave_status"], "ok", "ended, not failed");
+    engine.stop();
+    assert_eq!(dir.names(), ["dump.rdb"]);
+    assert_eq!(start(&dir).client().command(&["DBSIZE"]), ":0", "not the child's older cut");
+}
+
+#[test]
+fn flushall_leaves_a_cut_alone_and_saves_nothing_without_save_points() {
+    let _turn = turn();
+    let dir = Dir::new();
+    let engine = start(&dir);
+    let mut client = engine.client();
+    client.fill("k", 10, "v");
+    assert_eq!(client.command(&["SAVE"]), "+OK");
+    let marker = hold(&dir, "snapshot.child_started");
+    let job = engine.handle.cut(dir.file("a.rdb"), "hourly".to_owned());
+    wait_held(&marker);
+    assert_eq!(client.command(&["FLUSHALL"]), "+OK");
+    let_go(&marker);
+    assert_eq!(engine.end_of(job).unwrap()["keys"], 10, "what was there before the flush");
+    engine.stop();
+    assert_eq!(start(&dir).client().command(&["DBSIZE"]), ":10");
+}
+
+#[test]
+fn a_flush_that_cannot_be_saved_stays_counted() {
+    let _turn = turn();
+    let dir = Dir::new();
+    let mut wanted = options(&dir.0);
+    wanted["redis_args"] = json!(["--save", "3600", "1000"]);
+    let engine = start_with(&wanted, Clock::driven(START_MS));
+    let mut client = engine.client();
+    client.fill("k", 10, "v");
+    failpoint::arm("durable.written=error:ENOSPC").unwrap();
+    assert_eq!(client.command(&["FLUSHALL"]), "+OK");
+    failpoint::arm("").unwrap();
+    assert_eq!(engine.wait_event(|it| it["name"] == "save_failed")["fields"]["code"], "DISK_FULL");
+    wait_until("the counter", || engine.stats()["dirty"] == 20);
+}
+
+#[test]
+fn a_stop_without_a_word_saves_if_save_points_are_configured() {
+    let _turn = turn();
+    for (points, is_saved) in [("3600 1000", true), ("", false)] {
+        let dir = Dir::new();
+        let mut wanted = options(&dir.0);
+        wanted["redis_args"] = json!(["--save", points]);
+        let engine = start_with(&wanted, Clock::system());
+        engine.client().fill("k", 1, "v");
+        engine.end_of(engine.handle.stop(None)).unwrap();
+        assert_eq!(has_dump(&dir), is_saved, "{points:?}");
+    }
+}
+
+#[test]
+fn two_stops_do_not_wait_for_one_another() {
+    let _turn = turn();
+    let dir = Dir::new();
+    let engine = start(&dir);
+    let marker = hold(&dir, "snapshot.child_started");
+    let cut = engine.handle.cut(dir.file("a.rdb"), String::new());
+    wait_held(&marker);
+    let stops = [engine.handle.stop(Some(false)), engine.handle.stop(Some(false))];
+    stops.iter().for_each(|stop| drop(engine.end_of(*stop).unwrap()));
+    assert!(engine.end_of(cut).is_err());
+    let_go(&marker);
+    assert!(!engine.has_event(|event| event["name"] == "stop_left_jobs"));
+}
+
+#[test]
+fn loaded_keys_begin_to_be_idle_when_they_are_loaded() {
+    let _turn = turn();
+    let dir = Dir::new();
+    let engine = start_with(&options(&dir.0), Clock::driven(START_MS));
+    let mut client = engine.client();
+    client.fill("k", 1, "v");
+    assert_eq!(client.command(&["DEBUG", "RELOAD"]), "+OK");
+    engine.handle.shared().clock.drive_to(START_MS + 5_000);
+    assert_eq!(client.command(&["OBJECT", "IDLETIME", "k:0"]), ":5");
 }

@@ -95,7 +95,8 @@ impl Engine {
         py.detach(|| self.handle.config_set(pairs))
     }
 
-    fn stop(&self, py: Python<'_>, save: bool) -> u64 {
+    #[pyo3(signature = (save))]
+    fn stop(&self, py: Python<'_>, save: Option<bool>) -> u64 {
         py.detach(|| self.handle.stop(save))
     }
 }

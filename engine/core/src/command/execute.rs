@@ -7,16 +7,38 @@ use std::sync::atomic::Ordering;
 
 use super::connection::transaction;
 use super::lookup::count;
-use super::table::spec::{LOADING, NO_MULTI, PROTECTED, WRITE};
-use super::table::{Resolved, Spec, resolve};
+use super::table::spec::{DENYOOM, FAST, LOADING, NO_MULTI, PROTECTED, READONLY, WRITE};
+use super::table::{self, Resolved, Spec, resolve_known};
 use super::{Cx, Outcome, texts};
 use crate::config::Access;
 use crate::resp::{Args, Reply};
 use crate::session::{ReplyMode, Session};
 use crate::state::{Shared, State};
 
-/// Execute one command: lookup, arity, MULTI queueing, refusals (LOADING, MISCONF), the handler,
-/// the effects' unit, statistics.
+/// A command that was looked up: once, for prefetching and executing.
+#[derive(Clone, Copy)]
+pub struct Known(Option<&'static Spec>);
+
+impl Known {
+    /// Look a command up by name; one that does not exist is known as such.
+    pub fn look_up(name: &[u8]) -> Self {
+        Self(table::find(name))
+    }
+
+    /// The index of the first key argument, for prefetching; `None` if there is none.
+    pub fn first_key_index(self) -> Option<usize> {
+        usize::try_from(self.0?.key_range.0).ok().filter(|&index| index > 0)
+    }
+
+    /// Whether it may run so long that the time read before it is old afterwards (DEBUG SLEEP,
+    /// KEYS, EXEC, SAVE ...): all but those that Redis calls fast, and those that set values.
+    pub fn may_take_long(self) -> bool {
+        self.0.is_some_and(|spec| !spec.has(FAST) && !spec.has(DENYOOM) && !spec.has(READONLY))
+            || self.0.is_some_and(|spec| matches!(spec.name, "keys" | "scan" | "lcs"))
+    }
+}
+
+/// Execute one command now. As [`execute_known`], which a batch calls.
 pub fn execute(
     state: &mut State,
     shared: &Arc<Shared>,
@@ -24,12 +46,44 @@ pub fn execute(
     reply: &mut Reply,
     args: Args<'_>,
 ) -> Outcome {
-    let now_ms = shared.clock.unix_ms();
+    let call = Call { args, known: Known::look_up(args.get(0)), now_ms: shared.clock.unix_ms() };
+    execute_known(state, shared, session, reply, call)
+}
+
+/// One call: its arguments, what they call, and when.
+#[derive(Clone, Copy)]
+pub struct Call<'a> {
+    /// The arguments, name first.
+    pub args: Args<'a>,
+    /// What the name is.
+    pub known: Known,
+    /// Unix ms.
+    pub now_ms: i64,
+}
+
+/// Execute one command: arity, MULTI queueing, refusals (LOADING, MISCONF), the handler, the
+/// effects' unit, statistics.
+pub fn execute_known(
+    state: &mut State,
+    shared: &Arc<Shared>,
+    session: &mut Session,
+    reply: &mut Reply,
+    call: Call<'_>,
+) -> Outcome {
+    let Call { args, known, now_ms } = call;
     let written = reply.len();
     state.keyspace.tick(now_ms);
-    let mut cx =
-        Cx { state, shared, session, reply, now_ms, is_rewritten: false, is_shutting_down: false };
-    let outcome = cx.dispatch(args);
+    let mut cx = Cx {
+        state,
+        shared,
+        session,
+        reply,
+        now_ms,
+        is_rewritten: false,
+        is_shutting_down: false,
+        is_in_exec: false,
+    };
+    let outcome = cx.dispatch(args, known);
     if outcome == Outcome::WritesPaused {
         return outcome;
     }
@@ -48,8 +102,8 @@ pub fn disconnect(state: &mut State, session: &mut Session) {
 
 impl Cx<'_> {
     /// Decide and run; the reply is complete afterwards.
-    fn dispatch(&mut self, args: Args<'_>) -> Outcome {
-        let spec = match self.admit(args) {
+    fn dispatch(&mut self, args: Args<'_>, known: Known) -> Outcome {
+        let spec = match self.admit(args, known) {
             Ok(spec) => spec,
             Err(text) => {
                 self.refuse(args, &text);
@@ -92,8 +146,8 @@ impl Cx<'_> {
     }
 
     /// Find the command and check whether it may run now.
-    fn admit(&self, args: Args<'_>) -> Result<&'static Spec, Vec<u8>> {
-        let spec = match resolve(args) {
+    fn admit(&self, args: Args<'_>, known: Known) -> Result<&'static Spec, Vec<u8>> {
+        let spec = match resolve_known(known.0, args) {
             Resolved::Found(spec) => spec,
             Resolved::Unknown => return Err(unknown(args)),
             Resolved::UnknownSub => return Err(unknown_sub(args)),

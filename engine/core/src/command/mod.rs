@@ -16,7 +16,7 @@ mod texts;
 
 use std::sync::Arc;
 
-pub use execute::{disconnect, execute};
+pub use execute::{Call, Known, disconnect, execute, execute_known};
 pub use glob::matches as glob_matches;
 pub use lookup::expire_cycle;
 
@@ -42,6 +42,8 @@ pub struct Cx<'a> {
     pub is_rewritten: bool,
     /// The handler has started the end of the server.
     pub is_shutting_down: bool,
+    /// EXEC is running its commands.
+    pub is_in_exec: bool,
 }
 
 /// What the loop does after a command.
@@ -57,11 +59,4 @@ pub enum Outcome {
     WritesPaused,
     /// The server is to stop; the job has been started. Close nothing yet.
     Shutdown,
-}
-
-/// The index of the first key argument of a command, for prefetching; `None` if it takes none or is
-/// unknown.
-pub fn first_key_index(name: &[u8]) -> Option<usize> {
-    let first = table::find(name)?.key_range.0;
-    usize::try_from(first).ok().filter(|&index| index > 0)
 }

@@ -232,10 +232,17 @@ impl Config {
             return Ok(());
         }
         if row.name == "dir" {
-            let metadata = std::fs::metadata(&text).map_err(|error| os_reason(&error))?;
+            if text.is_empty() {
+                return Err("No such file or directory".to_owned());
+            }
+            // Redis's working directory is `dir` itself, so a relative one goes on from there.
+            let dir = self.dir.join(&text);
+            let metadata = std::fs::metadata(&dir).map_err(|error| os_reason(&error))?;
             if !metadata.is_dir() {
                 return Err("Not a directory".to_owned());
             }
+            self.dir = dir;
+            return Ok(());
         }
         self.put(row, &[text]).map_err(|refusal| match refusal {
             Refusal::Invalid(reason) => reason,

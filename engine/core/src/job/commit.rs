@@ -25,7 +25,7 @@ use super::cut::{JobWatcher, check_ready, read_back, request};
 use super::drop_elsewhere;
 use super::load::switch;
 use super::report::{cut_json, summary_json};
-use super::save::{mirror, write_file};
+use super::save::{mirror, note_all_saved, write_file};
 use super::stage::Stages;
 use super::table::{Job, cancelled};
 use crate::durable::{self, Prepared};
@@ -55,7 +55,7 @@ pub struct CommitRequest<'a> {
 /// Replace the live data by a stage. The result is the document `commit` of the border.
 ///
 /// # Errors
-/// `STAGE_NOT_FOUND`, `STAGE_BUSY`, `COMMIT_PAUSE_TOO_LONG`, `CANCELLED`, `SNAPSHOT_CHILD_FAILED`,
+/// `STAGE_NOT_FOUND`, `STAGE_BUSY`, `COMMIT_PAUSE_TOO_LONG`, `COMMIT_TARGET_CHANGED`, `CANCELLED`, `SNAPSHOT_CHILD_FAILED`,
 /// `RDB_...`, I/O codes: the old data serves, the stage is still there. `COMMIT_NOT_DURABLE`: the
 /// new data serves.
 pub fn run(
@@ -204,6 +204,9 @@ impl Commit<'_> {
     fn switch(&mut self, base: Prepared, target: &Path) -> Result<Switched> {
         let shared = self.shared;
         let mut state = shared.state.lock();
+        if state.config.rdb_path() != target {
+            return Err(target_changed(target));
+        }
         self.check_before_rename(target)?;
         let Some(keyspace) = self.keyspace.take() else { return Err(cancelled()) };
         let epoch = shared.gate.begin_epoch();
@@ -214,10 +217,9 @@ impl Commit<'_> {
         }
         let (keys, previous_keys) = (keyspace.len() as u64, state.keyspace.len() as u64);
         let old = switch(&mut state, keyspace);
-        state.effects.dirty = 0;
+        note_all_saved(&mut state, shared);
         state.save.last_save_unix_s = shared.clock.unix_ms().div_euclid(1000);
         state.save.is_last_bgsave_failed = false;
-        shared.stats.unsaved_since_unix_ms.store(0, Ordering::Relaxed);
         let pause = self.paused_at.map_or(Duration::ZERO, |paused_at| paused_at.elapsed());
         self.lift(&mut state);
         drop(state);
@@ -296,6 +298,16 @@ fn pause_too_long() -> EngineError {
         "The old data serves. Check how fast the disk is, then restore again.",
     )
     .retryable()
+}
+
+fn target_changed(target: &Path) -> EngineError {
+    EngineError::new(
+        "COMMIT_TARGET_CHANGED",
+        "dir or dbfilename was set while the restored data was being written",
+        "The old data serves. Restore again: the data then goes to the new place.",
+    )
+    .retryable()
+    .with("path", target.display().to_string())
 }
 
 fn not_durable(error: &EngineError, path: PathBuf) -> EngineError {

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::cut::check_ready;
 use super::drop_elsewhere;
 use super::report::summary_json;
-use super::save::{mirror, save_now};
+use super::save::{end_bgsave, mirror, note_all_saved, save_now};
 use super::stage::Stages;
 use super::table::{Job, cancelled};
 use crate::command::Cx;
@@ -23,8 +23,11 @@ use crate::state::{Shared, State};
 /// Under the lock.
 ///
 /// # Errors
-/// As saving and loading; the old data stays. `CHILD_BUSY` while a restore is being committed.
+/// As saving and loading; the old data stays. `CHILD_BUSY` while a restore is being committed,
+/// `ENGINE_NOT_READY`.
 pub fn reload(cx: &mut Cx<'_>, is_saving: bool) -> Result<()> {
+    // While nothing is loaded, a save would replace what is on disk by nothing (I9).
+    check_ready(cx.shared)?;
     if cx.state.save.are_children_barred {
         return Err(crate::snapshot::child_busy(&cx.state.save));
     }
@@ -37,8 +40,9 @@ pub fn reload(cx: &mut Cx<'_>, is_saving: bool) -> Result<()> {
         progress: &mut |_, _| true,
     };
     let (keyspace, _) = rdb::load(&cx.state.config.rdb_path(), options)?;
+    end_bgsave(cx.state); // of the data that goes now
     drop_elsewhere(cx.shared, switch(cx.state, keyspace));
-    cx.state.effects.dirty = 0;
+    note_all_saved(cx.state, cx.shared);
     mirror(cx.state, cx.shared);
     Ok(())
 }

@@ -1,7 +1,8 @@
 //! Work that outlives a call: cut, verify, load beside, commit, save, stop. One file a kind of
 //! work. Commands (SAVE, BGSAVE, SHUTDOWN, DEBUG RELOAD) and the border start jobs here; what a job
 //! needs of the disk is in `snapshot`, `rdb` and `durable`. No job holds the engine lock while it
-//! waits for a disk, except those that Redis runs in the foreground (SAVE, DEBUG RELOAD, SHUTDOWN).
+//! waits for a disk, except those that Redis runs in the foreground (SAVE, FLUSHALL, DEBUG
+//! RELOAD, SHUTDOWN).
 
 pub mod commit;
 pub mod cut;
@@ -15,7 +16,8 @@ mod table;
 pub use drop::drop_elsewhere;
 pub use load::reload;
 pub use save::{
-    BackgroundSave, save_background, save_foreground, shut_down, shut_down_locked, start_bgsave,
+    BackgroundSave, save_background, save_flushed, save_foreground, shut_down, shut_down_locked,
+    start_bgsave,
 };
 pub use stage::Stages;
 pub use table::{Job, Jobs, cancelled, thread_failed};

@@ -44,8 +44,9 @@ pub fn save_background(cx: &mut Cx<'_>, is_schedulable: bool) -> Result<Backgrou
     if save.is_bgsave_running() {
         return Err(child_running());
     }
-    if save.child.is_some() || save.are_children_barred {
-        if !is_schedulable {
+    // Inside EXEC a fork would cut a transaction in two: it waits for the end, as in Redis.
+    if save.child.is_some() || save.are_children_barred || cx.is_in_exec {
+        if !is_schedulable && !cx.is_in_exec {
             return Err(child_busy(save));
         }
         save.is_bgsave_scheduled = true;
@@ -114,10 +115,9 @@ fn write_dump(state: &mut State, shared: &Arc<Shared>) -> Result<()> {
         .and_then(durable::Prepared::commit);
     match saved {
         Ok(()) => {
-            state.effects.dirty = 0;
+            note_all_saved(state, shared);
             state.save.last_save_unix_s = now_ms.div_euclid(1000);
             state.save.is_last_bgsave_failed = false;
-            shared.stats.unsaved_since_unix_ms.store(0, Ordering::Relaxed);
             mirror(state, shared);
             Ok(())
         }
@@ -126,6 +126,31 @@ fn write_dump(state: &mut State, shared: &Arc<Shared>) -> Result<()> {
             Err(error)
         }
     }
+}
+
+/// FLUSHALL: `dump.rdb` must not keep what was flushed. A background save is ended (its cut is of
+/// before); cuts of the control plane go on, since those hold on purpose what was there. With save
+/// points the empty data set is saved at once. A failure of that is told in the log and not to the
+/// client, as in Redis: the change stays counted, so the save points try again.
+pub fn save_flushed(state: &mut State, shared: &Arc<Shared>) {
+    end_bgsave(state);
+    if !state.config.save.is_empty() {
+        let _ = write_dump(state, shared);
+    }
+}
+
+/// End a background save whose cut nobody wants any more: its file never gets its name after this.
+pub fn end_bgsave(state: &State) {
+    if let Some(child) = state.save.child.as_ref().filter(|it| it.purpose == Purpose::Bgsave) {
+        child.end();
+    }
+}
+
+/// `dump.rdb` holds all that is live. A background save that ends later has nothing to subtract.
+pub fn note_all_saved(state: &mut State, shared: &Shared) {
+    state.effects.dirty = 0;
+    state.save.dirty_at_cut = 0;
+    shared.stats.unsaved_since_unix_ms.store(0, Ordering::Relaxed);
 }
 
 /// Write a keyspace beside `target` from this thread (not from a child).

@@ -22,6 +22,8 @@ const JOBS_MAX: usize = 32;
 pub struct Job {
     /// Its number, never reused.
     pub id: u64,
+    /// It stops the engine.
+    is_stop: bool,
     is_cancelled: AtomicBool,
 }
 
@@ -87,7 +89,7 @@ impl Jobs {
         work: impl FnOnce(&Job) -> Result<Value> + Send + 'static,
     ) -> u64 {
         let id = self.last_id.fetch_add(1, Ordering::Relaxed) + 1;
-        let job = Arc::new(Job { id, is_cancelled: AtomicBool::new(false) });
+        let job = Arc::new(Job { id, is_stop, is_cancelled: AtomicBool::new(false) });
         if let Err(error) = self.admit(&job, is_stop) {
             self.tell(id, Err(error));
             return id;
@@ -151,16 +153,16 @@ impl Jobs {
         }
     }
 
-    /// Refuse new jobs, cancel all but `except` and wait until they have ended, at most `patience`.
-    /// Gives whether they have.
-    pub fn close(&self, except: u64, patience: Duration) -> bool {
+    /// Refuse new jobs, cancel all but those that stop the engine (two must not wait for one
+    /// another) and wait until they have ended, at most `patience`. Gives whether they have.
+    pub fn close(&self, patience: Duration) -> bool {
         self.is_closed.store(true, Ordering::Release);
         let deadline = Instant::now() + patience;
         let mut running = self.running.lock();
-        for job in running.values().filter(|job| job.id != except) {
+        for job in running.values().filter(|job| !job.is_stop) {
             job.is_cancelled.store(true, Ordering::Release);
         }
-        while running.keys().any(|id| *id != except) {
+        while running.values().any(|job| !job.is_stop) {
             if self.has_ended.wait_until(&mut running, deadline).timed_out() {
                 return false;
             }

@@ -22,6 +22,9 @@ pub fn load(path: &Path, options: LoadOptions<'_>) -> Result<(Keyspace, Summary)
     let LoadOptions { databases, expire_before_ms, progress } = options;
     let from = Reader::open(path, false, progress)?;
     let mut sink = KeyspaceSink { keyspace: Keyspace::new(databases), expire_before_ms };
+    if let Some(now_ms) = expire_before_ms {
+        sink.keyspace.tick(now_ms); // keys begin to be idle when they are loaded
+    }
     let summary = parse(from, &mut sink, false)?;
     Ok((sink.keyspace, summary))
 }

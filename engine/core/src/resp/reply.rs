@@ -1,5 +1,6 @@
 //! Replies as RESP2 or RESP3 bytes, appended to the connection's output. Commands only use it.
 
+use crate::limits::OUTPUT_BUFFER_BYTES_MAX;
 use crate::session::Protocol;
 
 /// A writer of replies, owned by a connection and reused over its batches.
@@ -10,12 +11,16 @@ pub struct Reply {
     pub protocol: Protocol,
     /// Error replies written, for the statistics.
     pub errors: u64,
+    /// Most bytes that may wait here: one MGET can name a big value a million times (I7).
+    pub bytes_max: usize,
+    is_overfull: bool,
 }
 
 impl Reply {
     /// An empty reply buffer.
     pub fn new(protocol: Protocol) -> Self {
-        Self { out: Vec::new(), protocol, errors: 0 }
+        let bytes_max = OUTPUT_BUFFER_BYTES_MAX;
+        Self { out: Vec::new(), protocol, errors: 0, bytes_max, is_overfull: false }
     }
     /// What has been written and not taken yet.
     pub fn bytes(&self) -> &[u8] {
@@ -28,6 +33,16 @@ impl Reply {
     /// Take what has been written and go on in `buffer`, which must be empty.
     pub fn replace(&mut self, buffer: Vec<u8>) -> Vec<u8> {
         std::mem::replace(&mut self.out, buffer)
+    }
+    /// Whether a bulk string was left out because the output would have passed its bound: what is
+    /// here then is not a whole reply.
+    pub fn is_overfull(&self) -> bool {
+        self.is_overfull
+    }
+    /// Forget what has been written, with its memory.
+    pub fn drop_overfull(&mut self) {
+        self.out = Vec::new();
+        self.is_overfull = false;
     }
     /// Forget what has been written, keeping the memory.
     pub fn clear(&mut self) {
@@ -72,6 +87,10 @@ impl Reply {
     }
     /// A bulk string.
     pub fn bulk(&mut self, bytes: &[u8]) {
+        self.is_overfull |= self.out.len() + bytes.len() > self.bytes_max;
+        if self.is_overfull {
+            return;
+        }
         self.out.reserve(bytes.len() + DECIMAL_BYTES_MAX + 5);
         self.header(b'$', i64::try_from(bytes.len()).unwrap_or(i64::MAX));
         self.out.extend_from_slice(bytes);

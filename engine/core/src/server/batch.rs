@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::connection::Connection;
 use super::output::{Spares, Stamp};
-use crate::command::{self, Outcome};
+use crate::command::{self, Call, Known, Outcome};
 use crate::config::Config;
 use crate::keyspace::{Db, KeyHash};
 use crate::limits::{BATCH_COMMANDS_MAX, BULK_BYTES_MAX};
@@ -19,7 +19,8 @@ use crate::state::Shared;
 /// A batch that has produced this much output ends, so that one hold of the lock and one buffer
 /// stay bounded.
 const OUTPUT_BYTES_MAX: usize = 1024 * 1024;
-/// Keys looked at ahead: enough to hide memory latency, few enough to stay in the nearest cache.
+/// Commands looked at ahead: enough to hide memory latency, few enough to stay in the nearest
+/// cache. The clock is read as often.
 const PREFETCH_WINDOW: usize = 16;
 
 /// Directives that the loops need, copied whenever a loop holds the engine lock.
@@ -52,7 +53,7 @@ pub struct Runner {
     shared: Arc<Shared>,
     batch: Batch,
     reply: Reply,
-    hashes: Vec<KeyHash>,
+    window: Window,
     /// Output buffers to reuse.
     pub spares: Spares,
     /// Directives as last seen.
@@ -76,7 +77,7 @@ impl Runner {
             shared,
             batch: Batch::default(),
             reply: Reply::new(Protocol::Resp2),
-            hashes: Vec::new(),
+            window: Window::default(),
             spares: Spares::default(),
             settings,
         }
@@ -112,6 +113,7 @@ impl Runner {
             None => match stop {
                 Stop::NeedsMore => {}
                 Stop::Full => connection.has_more = true,
+                Stop::Broken(_) if connection.session.is_closing => {} // nothing after QUIT counts
                 Stop::Broken(error) => {
                     let is_answering = connection.session.reply_mode == ReplyMode::On;
                     if let Some(text) = error.text().filter(|_| is_answering) {
@@ -131,20 +133,24 @@ impl Runner {
         let session = &mut connection.session;
         let count = self.batch.len();
         let mut cut = None;
-        let mut executed = 0;
+        let (mut executed, mut now_ms) = (0, 0);
         let mut state = self.shared.state.lock();
         self.settings = Settings::new(&state.config);
         while executed < count && cut.is_none() && !session.is_closing {
-            if executed % PREFETCH_WINDOW == 0 && count - executed > 1 {
+            if executed % PREFETCH_WINDOW == 0 {
                 let db = state.keyspace.db(session.db);
-                prefetch(db, &self.batch, executed, input, &mut self.hashes);
+                self.window.open(db, &self.batch, executed, input);
+                now_ms = self.shared.clock.unix_ms();
             }
             let args = self.batch.args(executed, input);
             if is_http(args.get(0)) {
                 session.is_closing = true;
                 break;
             }
-            match command::execute(&mut state, &self.shared, session, &mut self.reply, args) {
+            let known = self.window.commands[executed % PREFETCH_WINDOW];
+            let call = Call { args, known, now_ms };
+            let reply = &mut self.reply;
+            match command::execute_known(&mut state, &self.shared, session, reply, call) {
                 Outcome::Done { is_write } => stamp.is_write |= is_write,
                 Outcome::WritesPaused => {
                     cut = Some(Cut::Paused(executed));
@@ -153,6 +159,10 @@ impl Runner {
                 Outcome::Shutdown => cut = Some(Cut::Shutdown),
             }
             executed += 1;
+            if known.may_take_long() {
+                now_ms = self.shared.clock.unix_ms();
+            }
+            session.is_closing |= self.reply.is_overfull();
             if self.reply.len() > OUTPUT_BYTES_MAX && executed < count && cut.is_none() {
                 cut = Some(Cut::Output(executed));
             }
@@ -176,6 +186,10 @@ impl Runner {
         if errors > 0 {
             self.shared.stats.counters.error_replies_total.fetch_add(errors, Relaxed);
         }
+        if self.reply.is_overfull() {
+            // Half a reply would be taken for a whole one: the connection closes without it.
+            self.reply.drop_overfull();
+        }
         if !self.reply.is_empty() {
             let bytes = self.reply.replace(self.spares.take());
             connection.output.push(bytes, stamp, &mut self.spares);
@@ -188,16 +202,31 @@ fn is_http(name: &[u8]) -> bool {
     name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:")
 }
 
-/// Begin to load the slots, then the entries, that the commands from `first` on will touch.
-fn prefetch(db: &Db, batch: &Batch, first: usize, input: &[u8], hashes: &mut Vec<KeyHash>) {
-    hashes.clear();
-    for index in first..batch.len().min(first + PREFETCH_WINDOW) {
-        let args = batch.args(index, input);
-        if let Some(key) = command::first_key_index(args.get(0))
-            && key < args.len()
-        {
-            hashes.push(db.prefetch(args.get(key)));
+/// The commands that are executed next, looked up once.
+#[derive(Default)]
+struct Window {
+    commands: Vec<Known>,
+    hashes: Vec<KeyHash>,
+}
+
+impl Window {
+    /// Look up the commands from `first` on, and begin to load the slots, then the entries, that
+    /// they will touch.
+    fn open(&mut self, db: &Db, batch: &Batch, first: usize, input: &[u8]) {
+        self.commands.clear();
+        self.hashes.clear();
+        let end = batch.len().min(first + PREFETCH_WINDOW);
+        for index in first..end {
+            let args = batch.args(index, input);
+            let known = Known::look_up(args.get(0));
+            self.commands.push(known);
+            if end - first > 1
+                && let Some(key) = known.first_key_index()
+                && key < args.len()
+            {
+                self.hashes.push(db.prefetch(args.get(key)));
+            }
         }
+        self.hashes.iter().for_each(|hash| db.prefetch_entry(*hash));
     }
-    hashes.iter().for_each(|hash| db.prefetch_entry(*hash));
 }

@@ -91,7 +91,7 @@ impl Child {
 fn ended() -> EngineError {
     EngineError::new(
         "CHILD_ENDED",
-        "the snapshot child was ended to make way for a restore or a shutdown",
+        "the snapshot child was ended to make way for a restore, a FLUSHALL or a shutdown",
         "Take the snapshot again.",
     )
     .retryable()

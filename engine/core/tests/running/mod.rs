@@ -99,6 +99,14 @@ impl Engine {
         })
     }
 
+    /// Whether such an event has come so far.
+    pub fn has_event(&self, is_wanted: impl Fn(&Value) -> bool) -> bool {
+        let taken = self.handle.take_events();
+        let mut seen = self.seen.borrow_mut();
+        seen.extend(taken.iter().map(|text| serde_json::from_str::<Value>(text).unwrap()));
+        seen.iter().any(is_wanted)
+    }
+
     /// The result of a job, or its error.
     pub fn end_of(&self, job: u64) -> Result<Value, Value> {
         let end = self.wait_event(|event| {
@@ -124,7 +132,7 @@ impl Engine {
 
     /// Stop without saving and wait.
     pub fn stop(&self) {
-        self.end_of(self.handle.stop(false)).unwrap();
+        self.end_of(self.handle.stop(Some(false))).unwrap();
     }
 }
 

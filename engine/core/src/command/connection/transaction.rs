@@ -21,10 +21,16 @@ pub fn runs_at_once(spec: &Spec) -> bool {
 /// The queue has reached its bound; the transaction is then spoiled.
 pub fn queue(session: &mut Session, _spec: &Spec, args: Args<'_>) -> Result<(), &'static str> {
     let Some(transaction) = &mut session.transaction else { return Ok(()) };
-    transaction.bytes += args.iter().map(<[u8]>::len).sum::<usize>();
+    if transaction.is_aborted {
+        return Ok(()); // it never runs: nothing is kept for it, as in Redis
+    }
+    // With what the allocator and the vectors take: arguments may be empty.
+    const ARG_BYTES: usize = size_of::<Vec<u8>>() + 16;
+    let args_bytes = args.iter().map(|arg| arg.len() + ARG_BYTES).sum::<usize>();
+    transaction.bytes += args_bytes + size_of::<Vec<Vec<u8>>>() + 16;
     if transaction.bytes > QUERY_BUFFER_BYTES_MAX {
         transaction.is_aborted = true;
-        transaction.commands.clear();
+        transaction.commands = Vec::new();
         return Err("ERR the transaction is too big");
     }
     transaction.commands.push(args.to_vecs());
@@ -46,6 +52,7 @@ pub fn forget_watched(effects: &mut Effects, session: &mut Session) {
     for (db, key) in std::mem::take(&mut session.watched) {
         effects.unwatch(db, &key, &session.watch_flag);
     }
+    session.watched_bytes = 0;
     session.watch_flag.store(false, std::sync::atomic::Ordering::Release);
 }
 
@@ -90,9 +97,15 @@ pub fn watch(cx: &mut Cx<'_>, args: Args<'_>) {
     }
     let db = cx.session.db;
     for key in args.iter().skip(1) {
+        // The key stands in two tables.
+        const ENTRY_BYTES: usize = 160;
+        let bytes = 2 * key.len() + ENTRY_BYTES;
+        if cx.session.watched_bytes + bytes > QUERY_BUFFER_BYTES_MAX {
+            return cx.reply.error("ERR too many keys are watched");
+        }
         cx.is_there(db, key);
-        if !cx.session.watched.iter().any(|(at, known)| *at == db && known == key) {
-            cx.session.watched.push((db, key.to_vec()));
+        if cx.session.watched.insert((db, key.to_vec())) {
+            cx.session.watched_bytes += bytes;
             cx.state.effects.watch(db, key, &cx.session.watch_flag);
         }
     }
@@ -119,9 +132,11 @@ pub fn exec(cx: &mut Cx<'_>, _args: Args<'_>) {
         return cx.reply.null_array();
     }
     cx.reply.array(transaction.commands.len());
+    cx.is_in_exec = true;
     for command in &transaction.commands {
         run_queued(cx, command);
     }
+    cx.is_in_exec = false;
 }
 
 /// A watched key whose time is over by now but that nobody has deleted yet. (One that was over at

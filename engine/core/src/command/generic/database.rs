@@ -1,5 +1,4 @@
-//! Whole databases: SELECT, DBSIZE, FLUSHDB, FLUSHALL, SWAPDB. FLUSHALL does not write an empty
-//! `dump.rdb` at once as Redis does: the save points do that, as after any other change.
+//! Whole databases: SELECT, DBSIZE, FLUSHDB, FLUSHALL, SWAPDB.
 
 use std::sync::atomic::Ordering;
 
@@ -49,20 +48,28 @@ pub fn dbsize(cx: &mut Cx<'_>, _args: Args<'_>) {
 
 /// FLUSHDB [ASYNC|SYNC].
 pub fn flushdb(cx: &mut Cx<'_>, args: Args<'_>) {
-    flush(cx, args, cx.session.db..cx.session.db + 1);
+    if flush(cx, args, cx.session.db..cx.session.db + 1) {
+        cx.reply.ok();
+    }
 }
 
-/// FLUSHALL [ASYNC|SYNC].
+/// FLUSHALL [ASYNC|SYNC]. As in Redis a background save under way is ended, and with save points
+/// `dump.rdb` is saved before the answer: what was flushed must not come back after a crash.
 pub fn flushall(cx: &mut Cx<'_>, args: Args<'_>) {
     let all = 0..cx.state.keyspace.databases();
-    flush(cx, args, all);
+    if flush(cx, args, all) {
+        job::save_flushed(cx.state, cx.shared);
+        cx.reply.ok();
+    }
 }
 
-fn flush(cx: &mut Cx<'_>, args: Args<'_>, dbs: std::ops::Range<usize>) {
+/// Empty the databases; false, and an error is answered, when the arguments are wrong.
+fn flush(cx: &mut Cx<'_>, args: Args<'_>, dbs: std::ops::Range<usize>) -> bool {
     let is_async = args.get(1).eq_ignore_ascii_case(b"async");
     let is_known = args.len() == 1 || is_async || args.get(1).eq_ignore_ascii_case(b"sync");
     if args.len() > 2 || !is_known {
-        return cx.reply.error(texts::SYNTAX);
+        cx.reply.error(texts::SYNTAX);
+        return false;
     }
     let state = &mut *cx.state;
     state
@@ -80,7 +87,7 @@ fn flush(cx: &mut Cx<'_>, args: Args<'_>, dbs: std::ops::Range<usize>) {
     }
     let sent: Vec<&[u8]> = args.iter().collect();
     cx.rewrite(&sent); // logged even if there was nothing, as in Redis
-    cx.reply.ok();
+    true
 }
 
 /// SWAPDB index index.

@@ -65,7 +65,8 @@ fn reload(cx: &mut Cx<'_>, args: Args<'_>) {
 /// Holds the engine lock meanwhile: that is what the command is for.
 fn sleep(cx: &mut Cx<'_>, text: &[u8]) {
     const SECONDS_MAX: f64 = 3600.0;
-    let seconds: f64 = String::from_utf8_lossy(text).parse().unwrap_or(0.0);
+    let number = String::from_utf8_lossy(text).parse().ok();
+    let seconds: f64 = number.filter(|number: &f64| !number.is_nan()).unwrap_or(0.0);
     std::thread::sleep(Duration::from_secs_f64(seconds.clamp(0.0, SECONDS_MAX)));
     cx.reply.ok();
 }

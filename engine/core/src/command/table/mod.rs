@@ -92,7 +92,12 @@ pub enum Resolved {
 
 /// Find what `args` call.
 pub fn resolve(args: Args<'_>) -> Resolved {
-    let Some(spec) = find(args.get(0)) else { return Resolved::Unknown };
+    resolve_known(find(args.get(0)), args)
+}
+
+/// As [`resolve`], when the name has been looked up already.
+pub fn resolve_known(spec: Option<&'static Spec>, args: Args<'_>) -> Resolved {
+    let Some(spec) = spec else { return Resolved::Unknown };
     if spec.subcommands.is_empty() || args.len() < 2 {
         return Resolved::Found(spec);
     }
