@@ -113,9 +113,11 @@ class Server:
             "starting", version=ENGINE_VERSION, data_dir=str(self._settings.data_dir.resolve())
         )
         self._stop.install()
+        if self._settings.ready_file is not None:
+            remove_ready_file(self._settings.ready_file)  # a killed process left its own
         await self._unless_stopped(self._core.prepare())
         self._start_engine()
-        await self._core.begin()
+        await self._unless_stopped(self._core.begin())
         await self._open_doors()
         await self._unless_stopped(self._engine.wait_loaded())
         self._core.start()

@@ -48,7 +48,7 @@ class ServerTable(_Table):
 
     name: str = "default"
     data_dir: Path = Path("data")
-    bind: tuple[str, ...] = ("127.0.0.1",)
+    bind: tuple[str, ...] = Field(default=("127.0.0.1",), min_length=1)
     port: int = Field(default=6379, ge=0, le=65535)
     data_port: int = Field(default=6380, ge=0, le=65535)
     control_port: int = Field(default=6381, ge=0, le=65535)
@@ -183,11 +183,13 @@ def load_settings(
     """
     merged = _read_toml(toml_path) if toml_path else {}
     redis_environment: dict[str, str] = {}
+    named: set[str] = set()
     for path, text in _environment(environ, merged):
         if path[0] == "redis":
             redis_environment[path[-1]] = text
         else:
             _set(merged, path, _env_value(text))
+            named.add(".".join(path))
     for name, value in command_line.items():
         if value is not None:
             _set(merged, tuple(name.split(".")), value)
@@ -197,7 +199,17 @@ def load_settings(
         raise _config_error(exc) from None
     settings = _with_defaults(settings)
     check_addresses(settings.server)
-    return Loaded(settings, redis_environment)
+    return Loaded(settings, _as_directives(settings.server, named) | redis_environment)
+
+
+def _as_directives(server: ServerTable, named: set[str]) -> dict[str, str]:
+    """Return the environment's keys that are also directives: they outrank redis.conf."""
+    directives = {
+        "port": ("server.port", str(server.port)),
+        "bind": ("server.bind", " ".join(server.bind)),
+        "dir": ("server.data_dir", json.dumps(str(server.data_dir), ensure_ascii=False)),
+    }
+    return {name: value for name, (key, value) in directives.items() if key in named}
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """The ready file: written once everything serves, so that a script knows when and where.
 
 JSON with `pid`, `ports` and `addresses` by door (`resp`, `data`, `control`, `http`). It appears
-whole or not at all, and is removed when the server leaves by itself. It promises nothing across a
+whole or not at all, and is removed when the server leaves by itself, or at the next start after a
+kill. It promises nothing across a
 crash of the machine, so it is not made durable and I4 does not apply.
 """
 
@@ -12,7 +13,11 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+import structlog
+
 from sidecar.errors import ConfigError
+
+_log = structlog.get_logger(__name__)
 
 
 def write_ready_file(path: Path, ports: Mapping[str, int], addresses: Mapping[str, str]) -> None:
@@ -37,5 +42,8 @@ def write_ready_file(path: Path, ports: Mapping[str, int], addresses: Mapping[st
 
 
 def remove_ready_file(path: Path) -> None:
-    """Remove the file; one that is gone already is fine."""
-    path.unlink(missing_ok=True)
+    """Remove the file; one that is gone already is fine, one that stays is said."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as exc:
+        _log.warning("ready_file_not_removed", path=str(path), error=str(exc))

@@ -23,6 +23,7 @@ from perdure import verbs
 from perdure.aio import AsyncClient
 from sidecar import app, errors, serve
 from sidecar.config import load_settings
+from sidecar.control_plane import Core
 from sidecar.doors import Doors
 from sidecar.serve import ServeOptions, exit_code_of
 from tests.support.fake_engine import FakeEngine, FakeEngineError
@@ -200,6 +201,26 @@ async def test_probes_say_why_while_the_engine_loads(bench: Bench) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
     await _end(serving)
     assert not bench.ready_file.exists()
+
+
+async def test_ready_file_of_a_killed_server_is_gone_before_the_start_takes_long(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A script that waits for the file must not be given the dead process's ports."""
+    bench.ready_file.write_text('{"pid": 1, "ports": {}}')
+    begun = asyncio.Event()
+
+    async def hang(_core: Core) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(Core, "begin", hang)
+    serving = bench.run()
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        await begun.wait()
+    assert not bench.ready_file.exists()
+    os.kill(os.getpid(), signal.SIGTERM)  # and a start that hangs in `begin` can be ended
+    await _end(serving)
 
 
 async def test_second_server_on_one_data_dir_is_refused(bench: Bench) -> None:

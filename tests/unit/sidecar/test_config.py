@@ -112,3 +112,25 @@ def test_shown_settings_hide_secrets() -> None:
     flat = flatten_settings(loaded.settings)
     assert flat["backends.s.secret_key"] == "***"
     assert flat["server.port"] == "6379"
+
+
+def test_environment_outranks_redis_conf_for_what_both_can_say(tmp_path: Path) -> None:
+    """The engine reads the environment's port, bind and dir after redis.conf's; TOML's before."""
+    path = write(tmp_path, "[server]\nport = 1\n")
+    assert load_settings(path, {}, {}).redis_environment == {}
+    environ = {
+        "PERDURE_SERVER__PORT": "7001",
+        "PERDURE_SERVER__BIND": "127.0.0.1,::1",
+        "PERDURE_SERVER__DATA_DIR": "a b",
+        "PERDURE_SERVER__NAME": "x",
+    }
+    loaded = load_settings(path, environ, {})
+    assert loaded.redis_environment == {"port": "7001", "bind": "127.0.0.1 ::1", "dir": '"a b"'}
+    named = load_settings(path, {**environ, "PERDURE_REDIS__PORT": "7002"}, {})
+    assert named.redis_environment["port"] == "7002"
+
+
+@pytest.mark.parametrize("address", ["", " "])
+def test_no_address_at_all_is_refused(address: str) -> None:
+    with pytest.raises(ConfigError):
+        load_settings(None, {"PERDURE_SERVER__BIND": address}, {})

@@ -35,8 +35,8 @@ async def test_snapshot_is_stored_with_a_manifest_that_says_what_it_is(bench: Co
     assert snapshot.state is CopyState.AVAILABLE
     assert manifest.trigger is Trigger.MANUAL
     assert manifest.keys == 2
-    assert manifest.compression is Compression.NONE
-    assert manifest.payload.endswith(".rdb")
+    assert manifest.compression is Compression.ZSTD
+    assert manifest.payload.endswith(".rdb.zst")
     assert bench.spool_files() == []
     assert bench.core.figures.snapshot_attempts["manual", "ok"] == 1
 
@@ -73,8 +73,7 @@ async def test_kill_at_each_step_ships_a_whole_cut_once(tmp_path: Path, step: st
     started: list[Operation] = []
 
     async def act() -> None:
-        request = CreateSnapshot(compression=Compression.ZSTD)
-        operation = await first.core.control_plane.snapshots.create(request, "request")
+        operation = await first.core.control_plane.snapshots.create(CreateSnapshot(), "request")
         started.append(operation)
         await first.ended(operation)
 
