@@ -282,8 +282,8 @@ class Catalogue:
 
     # --- operations -------------------------------------------------------------------
 
-    def put_operation(self, operation: Operation) -> None:
-        """Keep an operation as it stands."""
+    def put_operation(self, operation: Operation, fingerprint: str | None = None) -> None:
+        """Keep an operation as it stands; a new one's request id with it, or neither."""
         document = json.dumps(encode_operation(operation))
         created = to_unix_ms(operation.created_at)
         with self._transaction() as db:
@@ -294,6 +294,10 @@ class Catalogue:
                 "FROM operations ORDER BY created_unix_ms DESC LIMIT -1 OFFSET ?)",
                 (OPERATIONS_MAX,),
             )
+            if operation.request_id is not None and fingerprint is not None:
+                stored = StoredRequest(fingerprint, {"operation_id": operation.operation_id})
+                name = (operation.kind.value, operation.request_id)
+                _insert_request(db, name, stored, operation.created_at)
 
     def find_operation(self, operation_id: str) -> Operation | None:
         """Return an operation, or None."""
@@ -327,12 +331,17 @@ class Catalogue:
         self, method: str, request_id: str, request: StoredRequest, now: datetime
     ) -> None:
         """Keep the first result under a request id, and forget the old ones."""
-        row = (method, request_id, request.fingerprint, json.dumps(request.result))
         with self._transaction() as db:
-            oldest = to_unix_ms(now - REQUEST_IDS_KEPT)
-            db.execute("DELETE FROM request_ids WHERE created_unix_ms < ?", (oldest,))
-            sql = "INSERT OR REPLACE INTO request_ids VALUES (?, ?, ?, ?, ?)"
-            db.execute(sql, (*row, to_unix_ms(now)))
+            _insert_request(db, (method, request_id), request, now)
+
+
+def _insert_request(
+    db: sqlite3.Connection, name: tuple[str, str], request: StoredRequest, now: datetime
+) -> None:
+    row = (*name, request.fingerprint, json.dumps(request.result), to_unix_ms(now))
+    oldest = to_unix_ms(now - REQUEST_IDS_KEPT)
+    db.execute("DELETE FROM request_ids WHERE created_unix_ms < ?", (oldest,))
+    db.execute("INSERT OR REPLACE INTO request_ids VALUES (?, ?, ?, ?, ?)", row)
 
 
 def _row(stored: StoredCopy) -> tuple[str, str, str, str, str]:

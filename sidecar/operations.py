@@ -18,7 +18,7 @@ from typing import TypeAlias
 
 import structlog
 
-from sidecar.catalogue import Catalogue, StoredRequest
+from sidecar.catalogue import Catalogue
 from sidecar.clock import Clock
 from sidecar.errors import (
     CancelledOperationError,
@@ -121,8 +121,7 @@ class Operations:
             return None
         if stored.fingerprint != fingerprint(start.payload):
             raise request_id_reused(start.request_id)
-        operation_id = str(stored.result["operation_id"])
-        return self._live.get(operation_id) or self._catalogue.find_operation(operation_id)
+        return self.get(str(stored.result["operation_id"]))  # forgotten: not begun anew
 
     def start(self, start: OperationStart, work: Work) -> Operation:
         """Begin work in the background and return at once; a repeat returns the first one."""
@@ -143,12 +142,7 @@ class Operations:
             updated_at=now,
             request_id=start.request_id,
         )
-        self._catalogue.put_operation(operation)
-        if start.request_id is not None:
-            stored = StoredRequest(
-                fingerprint(start.payload), {"operation_id": operation.operation_id}
-            )
-            self._catalogue.put_request(start.kind.value, start.request_id, stored, now)
+        self._catalogue.put_operation(operation, fingerprint(start.payload))
         self._live[operation.operation_id] = operation
         running = _Running(None, asyncio.Event())
         self._running[operation.operation_id] = running

@@ -23,7 +23,6 @@ from sidecar.errors import (
     PerdureError,
 )
 from sidecar.ground import Ground
-from sidecar.json_fields import Fields
 from sidecar.layout import MANIFEST, NOTES, SCHEDULES, is_snapshot_id
 from sidecar.manifest import (
     MANIFEST_BYTES_MAX,
@@ -34,9 +33,7 @@ from sidecar.manifest import (
     decode_note,
 )
 from sidecar.model import Manifest
-from sidecar.records import RECORD_BYTES_MAX, check_schema, decode_schedule
-from sidecar.schedule_times import check_timing
-from sidecar.schedules import put_revision
+from sidecar.schedules import put_revision, read_revision
 from sidecar.storage import Storage
 
 _log = structlog.get_logger(__name__)
@@ -166,10 +163,9 @@ class Rebuild:
                 continue
             key = layout.schedule(schedule_id, newest)
             try:
-                data = await storage.get_bytes(key, RECORD_BYTES_MAX)
-                schedule = decode_schedule(check_schema(Fields.parse(data, key)))
-                check_timing(schedule.spec)  # one that is never due would stop the others too
-                catalogue.put_schedule(schedule)
+                catalogue.put_schedule(
+                    await read_revision(self._ground, storage, schedule_id, newest)
+                )
             except (CorruptError, InvalidArgumentError) as exc:
                 self._ground.figures.documents_invalid += 1
                 _log.error("schedule_unreadable", key=key, error=exc.message)

@@ -1,10 +1,10 @@
 """Which copies may go: a pure plan from a list of copies, without I/O and without a clock.
 
 A copy is kept by `keep_last` (the newest N), by `keep_within` (younger than an age) or by both
-being unset. Only verified copies count towards N; a damaged one goes when N newer ones are verified,
-as it would have gone if it were sound: a verdict alone deletes nothing. The floor: the newest
-verified copy that can be restored is never planned for deletion, whatever the policy, and where
-there is none, nothing is. Held copies stay and count.
+being unset. Only verified copies count towards N; a damaged one goes when N newer ones are
+verified, as it would have gone if it were sound: a verdict alone deletes nothing. The floor: the
+newest verified copy that can be restored is never planned for deletion, whatever the policy, and
+where there is none, nothing is. Held copies stay and count.
 Safety and manual snapshots belong to no schedule and are never planned here.
 """
 

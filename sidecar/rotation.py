@@ -11,6 +11,7 @@ Only objects under this server's own uid are touched. Planning is `sidecar.reten
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import structlog
@@ -69,8 +70,15 @@ class Rotation:
         await step("rotate.tombstoned")
 
     async def note(self, copy: Copy, note: Note) -> None:
-        """Put what became known beside the manifest, then into the catalogue."""
+        """Put what became known beside the manifest, then into the catalogue.
+
+        The newest wins, so a note is never older than those before it: the clock may go back.
+        """
         snapshot_id = copy.manifest.snapshot_id
+        stored = self._ground.catalogue.find_copy(snapshot_id, copy.backend)
+        last = max((known.at for known in stored.notes), default=None) if stored else None
+        if last is not None and note.at <= last:
+            note = replace(note, at=last + timedelta(microseconds=1))
         key = self._ground.identity.layout.note(snapshot_id, note.at, note.kind.value)
         storage = self._ground.storages[copy.backend]
         await storage.put_bytes(key, encode_note(snapshot_id, note))

@@ -33,6 +33,7 @@ from sidecar.spool import CutTarget
 
 _log = structlog.get_logger(__name__)
 TICK_SECONDS_MAX = 15.0  # a change of the wall clock is noticed within this
+CLOCK_SET_BACK = timedelta(days=1)
 LATE_AFTER = timedelta(seconds=60)
 RETRY_FIRST = timedelta(seconds=60)
 RETRY_MAX = timedelta(minutes=10)
@@ -115,6 +116,11 @@ class Scheduler:
         if schedule.is_deleted or schedule.spec.is_paused or self._is_running(live):
             return None
         run = self._ground.catalogue.get_run(schedule.schedule_id)
+        if run.last_due_at and run.last_due_at - now > CLOCK_SET_BACK:
+            # Settled by a clock that was wrong: nobody waits for years until it is right.
+            _log.warning("clock_set_back", schedule=schedule.schedule_id, settled=run.last_due_at)
+            run = replace(run, last_due_at=now)
+            self._ground.catalogue.put_run(schedule.schedule_id, run)
         after = max(schedule.anchor_at, run.last_due_at or schedule.anchor_at)
         due = newest_due(schedule.spec, after, now)
         if due is None or (live.retry_at and live.retry_at > now and live.due_at == due.at):

@@ -18,17 +18,24 @@ from sidecar.errors import (
     BlobExistsError,
     ConfigError,
     InvalidArgumentError,
+    ManifestInvalidError,
     NotFoundError,
     PerdureError,
     RevisionMismatchError,
 )
 from sidecar.ground import Ground
-from sidecar.json_fields import encode_document
+from sidecar.json_fields import Fields, encode_document
 from sidecar.layout import check_schedule_id
 from sidecar.model import JsonObject, Operation, Page, Retention, Schedule, ScheduleSpec
 from sidecar.operations import fingerprint
 from sidecar.paging import ListRequest, paginate
-from sidecar.records import encode_schedule, encode_spec
+from sidecar.records import (
+    RECORD_BYTES_MAX,
+    check_schema,
+    decode_schedule,
+    encode_schedule,
+    encode_spec,
+)
 from sidecar.requests import Requests
 from sidecar.schedule_times import PRESET_KEEPS, check_timing
 from sidecar.scheduler import Scheduler
@@ -180,17 +187,23 @@ class Schedules:
             try:
                 await put_revision(self._ground, storage, schedule)
             except BlobExistsError as exc:
+                await self._learn(storage, schedule)
                 raise RevisionMismatchError(
                     f"backend {storage.name} has revision {schedule.revision} of "
                     f"schedule {schedule.schedule_id!r} already",
-                    hint="Somebody else writes under this server's name, or a call that was "
-                    "given up came through: restart to read the backends again.",
+                    hint="A call that was given up came through, or somebody else writes under "
+                    "this server's name: look at the schedule, and repeat the change.",
                 ) from exc
             except PerdureError as exc:
                 failures.append(exc)
         if len(failures) == len(self._ground.storages.names):
             raise failures[0]
         self._ground.catalogue.put_schedule(schedule)
+
+    async def _learn(self, storage: Storage, schedule: Schedule) -> None:
+        """Read the revision that is there: the next change comes after it."""
+        found = await read_revision(self._ground, storage, schedule.schedule_id, schedule.revision)
+        self._ground.catalogue.put_schedule(found)
 
     # --- configuration ----------------------------------------------------------------
 
@@ -221,6 +234,19 @@ class Schedules:
         except (InvalidArgumentError, NotFoundError) as exc:
             message = f"schedules.{schedule_id}: {exc.message}"
             raise ConfigError(message, hint=exc.hint) from exc
+
+
+async def read_revision(
+    ground: Ground, storage: Storage, schedule_id: str, revision: int
+) -> Schedule:
+    """Read one revision from a backend; CorruptError or InvalidArgumentError when it is none."""
+    key = ground.identity.layout.schedule(schedule_id, revision)
+    data = await storage.get_bytes(key, RECORD_BYTES_MAX)
+    schedule = decode_schedule(check_schema(Fields.parse(data, key)))
+    if (schedule.schedule_id, schedule.revision) != (schedule_id, revision):
+        raise ManifestInvalidError(f"{key} speaks of another revision", context={"document": key})
+    check_timing(schedule.spec)  # one that is never due would stop the others too
+    return schedule
 
 
 async def put_revision(ground: Ground, storage: Storage, schedule: Schedule) -> None:

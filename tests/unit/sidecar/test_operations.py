@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from sidecar import catalogue
 from sidecar.catalogue import Catalogue, open_catalogue
 from sidecar.errors import (
     ConfigError,
+    InternalError,
     InvalidArgumentError,
     NotCancellableError,
     NotFoundError,
@@ -167,3 +170,34 @@ def test_pages_cover_a_listing_once() -> None:
     for bad in (ListRequest(-1), ListRequest(1, "x"), ListRequest(1, "o-99999999999999")):
         with pytest.raises(InvalidArgumentError):
             paginate(items, bad)
+
+
+async def test_repeat_of_a_forgotten_operation_begins_nothing(bench: Bench) -> None:
+    """A lost answer repeated late must not restore a second time."""
+    begun = []
+
+    async def work(_handle: OperationHandle) -> JsonObject:
+        begun.append(1)
+        return {}
+
+    start = OperationStart(OperationKind.RESTORE, "snapshots/x", {}, "request")
+    done = await bench.ended(bench.operations.start(start, work))
+    assert bench.operations.start(start, work).operation_id == done.operation_id
+    await bench.operations.delete(done.operation_id)
+    with pytest.raises(NotFoundError):
+        bench.operations.start(start, work)
+    assert begun == [1]
+
+
+async def test_request_id_that_cannot_be_kept_leaves_no_operation(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr(catalogue, "_insert_request", refuse)
+    monkeypatch.setattr(sqlite3.OperationalError, "sqlite_errorcode", 10, raising=False)
+    start = OperationStart(OperationKind.BACKEND_CHECK, "backends/x", {}, "request")
+    with pytest.raises(InternalError):
+        bench.operations.start(start, forever)
+    assert bench.operations.list(ListRequest(), only_running=True).items == ()

@@ -159,10 +159,10 @@ async def test_disk_that_is_full_at_the_commit_leaves_no_stage(
     catalogue = bench.core.ground.catalogue
     keep = catalogue.put_operation
 
-    def put(operation: Operation) -> None:
+    def put(operation: Operation, *also: str) -> None:
         if operation.progress.phase == Phase.COMMIT and not operation.is_done:
             raise ExhaustedError("no room left for the catalogue", code="DISK_FULL")
-        keep(operation)
+        keep(operation, *also)
 
     monkeypatch.setattr(catalogue, "put_operation", put)
     done = await bench.restored(snapshot.snapshot_id)

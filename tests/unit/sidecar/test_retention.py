@@ -206,3 +206,13 @@ async def test_sweep_spares_a_payload_whose_manifest_may_still_come(tmp_path: Pa
     bench.clock.advance(timedelta(hours=1))
     assert await bench.core.rotation.sweep(storage) == 1
     await bench.stop()
+
+
+async def test_verdict_wins_although_the_clock_went_back(bench: ControlBench) -> None:
+    """The newest note wins by its instant: a damaged copy must not stay available."""
+    snapshot = await bench.take()
+    rotation, copy = bench.core.rotation, snapshot.copies[0]
+    await rotation.note(copy, Note(NoteKind.VERDICT, bench.clock.now(), is_passed=True))
+    bench.clock.advance(-timedelta(hours=1))
+    await rotation.note(copy, Note(NoteKind.VERDICT, bench.clock.now(), is_passed=False))
+    assert bench.listed()[0].state is CopyState.DAMAGED

@@ -222,3 +222,20 @@ async def test_month_of_hourly_with_restarts_at_random_instants(
     assert len(taken) <= cuts <= len(taken) + len(down)
     assert len(bench.files("**/manifest.json")) == len(taken)
     await bench.stop()
+
+
+async def test_clock_that_was_years_ahead_does_not_stop_a_schedule(tmp_path: Path) -> None:
+    bench = ControlBench(tmp_path, schedules=dict(ONLY_HOURLY))
+    await bench.boot()
+    bench.clock.advance(timedelta(days=3660))
+    assert len(await run_due(bench)) == 1
+    bench.clock.advance(-timedelta(days=3660))
+    assert await run_due(bench) == []
+    for _ in range(3):
+        bench.clock.advance(HOUR)
+        assert len(await run_due(bench)) == 1
+    bench.clock.advance(-2 * HOUR)  # a small step back: each due time stays once
+    for _ in range(2):
+        assert await run_due(bench) == []
+        bench.clock.advance(HOUR)
+    await bench.stop()

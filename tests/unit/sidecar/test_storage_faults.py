@@ -16,8 +16,8 @@ from backends.local import LocalBackend, LocalOptions
 from backends.source import Digest, Source
 from sidecar.clock import SystemClock
 from sidecar.control_plane import CoreOptions
-from sidecar.errors import BackendTimeoutError, BackendUnavailableError
-from sidecar.model import OperationState
+from sidecar.errors import BackendTimeoutError, BackendUnavailableError, RevisionMismatchError
+from sidecar.model import OperationState, Preset, ScheduleSpec
 from sidecar.observe import BackendFigures
 from sidecar.storage import CALLS_MAX, Storage, StorageOptions
 from sidecar.usecases import CreateSnapshot
@@ -176,4 +176,23 @@ async def test_backend_that_is_read_late_tells_when_the_last_snapshot_was(tmp_pa
     await bench.core.maintain()
     assert bench.core.figures.snapshot_last_success_at == cut_at
     assert bench.core.ground.catalogue.get_run("hourly").last_due_at is not None
+    await bench.stop()
+
+
+async def test_schedule_change_after_one_that_was_given_up_goes_through(tmp_path: Path) -> None:
+    """A put that came through after its deadline took the revision: the next one follows it."""
+    backend = ScriptedBackend(tmp_path / "s")
+    bench = ControlBench(tmp_path)
+    await bench.boot(CoreOptions(storages=(make_storage(backend, seconds=0.3),)))
+    schedules = bench.core.control_plane.schedules
+    backend.gate.clear()
+    with pytest.raises(BackendTimeoutError):
+        await schedules.update("hourly", ScheduleSpec(preset=Preset.DAILY))
+    backend.gate.set()
+    await until(lambda: bench.core.ground.storages["s"].figures.calls_running == 0)
+    wanted = ScheduleSpec(cron="5 * * * *")
+    with pytest.raises(RevisionMismatchError):
+        await schedules.update("hourly", wanted)
+    assert schedules.get("hourly").schedule.spec.preset is Preset.DAILY
+    assert (await schedules.update("hourly", wanted)).schedule.revision == 3
     await bench.stop()
