@@ -13,10 +13,8 @@ import pytest
 from tests.support.dataset import write_strings
 from tests.support.processes import Sidecar, wait_for
 
+EXIT_UNAVAILABLE = 5
 KEYS = 2_000
-QUIET = """
-[schedules]
-"""
 SNAPSHOT_STEPS = [
     "snapshot.planned",
     "snapshot.forked",
@@ -62,7 +60,8 @@ def test_a_kill_during_a_snapshot_loses_nothing(tmp_path: Path, step: str) -> No
         sidecar.stop()
 
     with Sidecar(tmp_path, env={"PERDURE_FAILPOINTS": f"{step}=kill"}) as sidecar:
-        sidecar.cli("snapshot", "create", "--compression", "zstd", code=None)
+        gone = sidecar.cli("snapshot", "create", "--compression", "zstd", code=EXIT_UNAVAILABLE)
+        assert "Try:" in gone.stderr
         assert sidecar.wait() == -9, f"{step} was never reached: {sidecar.tail()}"
 
     with Sidecar(tmp_path) as sidecar:
@@ -103,7 +102,7 @@ def test_a_kill_during_a_restore_leaves_the_old_data_or_the_new(tmp_path: Path, 
 
     with Sidecar(tmp_path, env={"PERDURE_FAILPOINTS": f"{step}=kill"}) as sidecar:
         assert sidecar.digest() == current
-        sidecar.cli("restore", snapshot, code=None)
+        assert "Try:" in sidecar.cli("restore", snapshot, code=EXIT_UNAVAILABLE).stderr
         assert sidecar.wait() == -9, f"{step} was never reached: {sidecar.tail()}"
 
     with Sidecar(tmp_path) as sidecar:
