@@ -8,28 +8,24 @@ pub mod listen;
 pub mod options;
 mod stats_json;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
-use crate::aof::Gate;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::effects::Effects;
 use crate::error::{EngineError, Result};
-use crate::events::Events;
 use crate::grpc::{self, DataDoor};
 use crate::job::commit::{CommitRequest, PAUSE_SECONDS_MAX};
 use crate::job::{self, Job, Jobs, Stages};
-use crate::keyspace::Keyspace;
 use crate::server::{self, RespDoor};
-use crate::snapshot::{self, SaveState};
-use crate::state::{Shared, State};
-use crate::stats::Stats;
+use crate::snapshot;
+use crate::state::Shared;
 use crate::{cron, durable, failpoint};
 use options::StartOptions;
 
@@ -108,7 +104,8 @@ impl EngineHandle {
         let data = listen::listen(listen::DATA, &addresses, options.data_port, backlog)?;
         let ports = (listen::port_of(&resp), listen::port_of(&data));
         prepare_directory(&config)?;
-        let shared = Arc::new(make_shared(config, clock));
+        let shared = Arc::new(Shared::new(config, clock, random_hex()));
+        shared.stats.is_loading.store(true, Ordering::Release);
         let doors = open_doors(&shared, resp, data)?;
         let inner = Arc::new(Inner {
             shared: Arc::clone(&shared),
@@ -277,7 +274,9 @@ impl Inner {
     }
 
     fn load(&self) {
-        match job::load::load_at_boot(&self.shared) {
+        // A file that makes the parser panic must not leave the engine loading for ever.
+        let load = AssertUnwindSafe(|| job::load::load_at_boot(&self.shared));
+        match catch_unwind(load).unwrap_or_else(|_| Err(job::panicked())) {
             Ok(keys) => {
                 self.shared.events.log("info", "data_set_loaded", &json!({"keys": keys}));
                 self.leave_loading(Phase::Ready, None);
@@ -338,33 +337,6 @@ fn prepare_directory(config: &Config) -> Result<()> {
     std::fs::create_dir_all(&config.dir)
         .map_err(|error| EngineError::from_io("create", &config.dir, &error))?;
     durable::sweep_leftovers(&config.dir).map(drop)
-}
-
-fn make_shared(config: Config, clock: Clock) -> Shared {
-    let now_unix_s = clock.unix_ms().div_euclid(1000);
-    let stats = Stats::default();
-    stats.is_loading.store(true, Ordering::Release);
-    stats.last_save_unix_s.store(now_unix_s, Ordering::Relaxed);
-    let save =
-        SaveState { last_save_unix_s: now_unix_s, last_bgsave_seconds: -1, ..SaveState::default() };
-    Shared {
-        state: Mutex::new(State {
-            keyspace: Keyspace::new(config.databases),
-            effects: Effects::default(),
-            config,
-            save,
-            are_writes_paused: false,
-            is_active_expire_on: true,
-            clients: std::collections::HashMap::new(),
-        }),
-        gate: Arc::new(Gate::default()),
-        stats,
-        clock: Arc::new(clock),
-        events: Events::default(),
-        loops: Mutex::default(),
-        is_stopping: AtomicBool::new(false),
-        run_id: random_hex(),
-    }
 }
 
 /// 40 hex digits, new for each start (INFO's `run_id`).

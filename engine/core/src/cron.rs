@@ -2,6 +2,7 @@
 //! `stats`. Each turn holds the engine lock for a bounded time. What a save does is in `job`; when
 //! one is due is in `snapshot::save`.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -43,7 +44,14 @@ pub fn start(shared: &Arc<Shared>) -> Result<Cron> {
     let (shared, heard) = (Arc::clone(shared), Arc::clone(&bell));
     let thread = std::thread::Builder::new()
         .name("perdure-cron".to_owned())
-        .spawn(move || run(&shared, &heard))
+        .spawn(move || {
+            let turns = AssertUnwindSafe(|| run(&shared, &heard));
+            if catch_unwind(turns).is_err() {
+                // A bug. Nobody would save or expire any more, and nothing would show it: end the
+                // process, as a network loop does.
+                std::process::abort();
+            }
+        })
         .map_err(|error| job::thread_failed(&error))?;
     Ok(Cron { bell, thread })
 }
@@ -53,7 +61,7 @@ impl Cron {
     pub fn stop(self) {
         *self.bell.has_rung.lock() = true;
         self.bell.rings.notify_all();
-        let _ = self.thread.join(); // a panic there was told by the panic hook
+        let _ = self.thread.join(); // a panic there has ended the process
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
@@ -51,7 +51,7 @@ pub struct Shared {
     pub loops: Mutex<Vec<Arc<dyn LoopWaker>>>,
     /// The engine is stopping: loops end.
     pub is_stopping: AtomicBool,
-    /// How commands start work that outlives them (BGSAVE, SHUTDOWN): implemented in `job`.
+    /// 40 hex digits, new for each start (INFO's `run_id`).
     pub run_id: String,
 }
 
@@ -62,6 +62,36 @@ pub trait LoopWaker: Send + Sync {
 }
 
 impl Shared {
+    /// An empty data set that counts as loaded, with nothing attached.
+    pub fn new(config: Config, clock: Clock, run_id: String) -> Self {
+        let now_unix_s = clock.unix_ms().div_euclid(1000);
+        let stats = Stats::default();
+        stats.last_save_unix_s.store(now_unix_s, Ordering::Relaxed);
+        let save = SaveState {
+            last_save_unix_s: now_unix_s,
+            last_bgsave_seconds: -1,
+            ..SaveState::default()
+        };
+        Self {
+            state: Mutex::new(State {
+                keyspace: Keyspace::new(config.databases),
+                effects: Effects::default(),
+                config,
+                save,
+                are_writes_paused: false,
+                is_active_expire_on: true,
+                clients: HashMap::new(),
+            }),
+            gate: Arc::default(),
+            stats,
+            clock: Arc::new(clock),
+            events: Events::default(),
+            loops: Mutex::default(),
+            is_stopping: AtomicBool::new(false),
+            run_id,
+        }
+    }
+
     /// Wake every loop.
     pub fn wake_loops(&self) {
         self.loops.lock().iter().for_each(|waker| waker.wake());

@@ -49,7 +49,7 @@ async fn follow_the_life_of(shared: &Arc<Shared>, address: &str) {
 
 #[test]
 fn health_follows_the_engine_and_never_waits_for_its_lock() {
-    let shared = support::shared(Config::redis_defaults(), Clock::system());
+    let shared = Arc::new(Shared::new(Config::redis_defaults(), Clock::system(), String::new()));
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
     let door = grpc::serve(&shared, listener).unwrap();

@@ -20,4 +20,4 @@ pub use save::{
     start_bgsave,
 };
 pub use stage::Stages;
-pub use table::{Job, Jobs, cancelled, thread_failed};
+pub use table::{Job, Jobs, cancelled, panicked, thread_failed};

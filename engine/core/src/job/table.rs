@@ -97,13 +97,8 @@ impl Jobs {
         let jobs = Arc::clone(self);
         let name = format!("perdure-job-{id}");
         let spawned = std::thread::Builder::new().name(name).spawn(move || {
-            let outcome = catch_unwind(AssertUnwindSafe(|| work(&job))).unwrap_or_else(|_| {
-                Err(EngineError::new(
-                    "INTERNAL",
-                    "a job of the engine ended by a panic",
-                    "Report this with the server's log of this moment.",
-                ))
-            });
+            let outcome = catch_unwind(AssertUnwindSafe(|| work(&job)));
+            let outcome = outcome.unwrap_or_else(|_| Err(panicked()));
             jobs.end(id, outcome);
         });
         if let Err(error) = spawned {
@@ -169,6 +164,12 @@ impl Jobs {
         }
         true
     }
+}
+
+/// The error of work that ended by a panic.
+pub fn panicked() -> EngineError {
+    let hint = "Report this with the server's log of this moment.";
+    EngineError::new("INTERNAL", "a job of the engine ended by a panic", hint)
 }
 
 /// The error when the system gives no thread.

@@ -4,18 +4,15 @@
 #![allow(dead_code)] // each test binary uses a part of it
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use parking_lot::Mutex;
-use perdure_engine::aof::Gate;
 use perdure_engine::aof::held::HeldLog;
 use perdure_engine::clock::Clock;
 use perdure_engine::command::{self, Outcome};
 use perdure_engine::config::Config;
-use perdure_engine::keyspace::Keyspace;
 use perdure_engine::resp::{Args, Reply};
 use perdure_engine::session::{ClientInfo, Protocol, Session};
-use perdure_engine::state::{Shared, State};
+use perdure_engine::state::Shared;
 
 /// The state and the log behind it.
 pub struct Engine {
@@ -25,28 +22,9 @@ pub struct Engine {
 
 impl Engine {
     pub fn new(config: Config, clock: Clock) -> Self {
-        let gate = Arc::new(Gate::default());
-        let log = HeldLog::new(Arc::clone(&gate));
-        let mut state = State {
-            keyspace: Keyspace::new(config.databases),
-            effects: Default::default(),
-            config,
-            save: Default::default(),
-            are_writes_paused: false,
-            is_active_expire_on: true,
-            clients: Default::default(),
-        };
-        state.effects.attach(Some(log.clone()));
-        let shared = Arc::new(Shared {
-            state: Mutex::new(state),
-            gate,
-            stats: Default::default(),
-            clock: Arc::new(clock),
-            events: Default::default(),
-            loops: Mutex::default(),
-            is_stopping: AtomicBool::new(false),
-            run_id: "0".repeat(40),
-        });
+        let shared = Arc::new(Shared::new(config, clock, "0".repeat(40)));
+        let log = HeldLog::new(Arc::clone(&shared.gate));
+        shared.state.lock().effects.attach(Some(log.clone()));
         Self { shared, log }
     }
 

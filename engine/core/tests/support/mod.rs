@@ -6,18 +6,14 @@
 use std::io::{BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
-use perdure_engine::aof::Gate;
 use perdure_engine::aof::held::HeldLog;
 use perdure_engine::clock::Clock;
 use perdure_engine::config::Config;
-use perdure_engine::keyspace::Keyspace;
 use perdure_engine::server::{self, RespDoor};
-use perdure_engine::state::{Shared, State};
+use perdure_engine::state::Shared;
 
 /// Patience of every poll: only a failing test waits so long.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -38,29 +34,6 @@ pub fn wait_until(what: &str, holds: impl Fn() -> bool) {
     }
 }
 
-/// State as at the start of an engine without a data set.
-pub fn shared(config: Config, clock: Clock) -> Arc<Shared> {
-    let state = State {
-        keyspace: Keyspace::new(config.databases),
-        effects: Default::default(),
-        config,
-        save: Default::default(),
-        are_writes_paused: false,
-        is_active_expire_on: true,
-        clients: Default::default(),
-    };
-    Arc::new(Shared {
-        state: Mutex::new(state),
-        gate: Arc::new(Gate::default()),
-        stats: Default::default(),
-        clock: Arc::new(clock),
-        events: Default::default(),
-        loops: Mutex::default(),
-        is_stopping: AtomicBool::new(false),
-        run_id: "0".repeat(40),
-    })
-}
-
 impl Server {
     pub fn start() -> Self {
         Self::start_with(1, Clock::system(), |_| {})
@@ -69,7 +42,7 @@ impl Server {
     pub fn start_with(io_threads: usize, clock: Clock, configure: impl Fn(&mut Config)) -> Self {
         let mut config = Config::redis_defaults();
         configure(&mut config);
-        let shared = shared(config, clock);
+        let shared = Arc::new(Shared::new(config, clock, "0".repeat(40)));
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let door = server::serve(&shared, vec![listener], io_threads).unwrap();
