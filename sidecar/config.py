@@ -28,7 +28,11 @@ ENV_PREFIX = "PERDURE_"
 SECTIONS = ("server", "snapshots", "spool", "backends", "schedules", "redis")
 _SPAN = re.compile(r"(\d+)\s*(s|m|h|d|w)\Z")
 _SPAN_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
-_SECRET = re.compile(r"secret|password|token|access_key|credential", re.IGNORECASE)
+_SECRET = re.compile(
+    r"secret|pass|token|credential|auth|(access|account|api|private|shared)_?key|connection_string",
+    re.IGNORECASE,
+)
+_URL_LOGIN = re.compile(r"(?<=://)[^/@\s]+(?=@)")
 _TRUE_FALSE = {"true": True, "false": False}
 
 
@@ -368,9 +372,12 @@ def flatten_settings(settings: Settings) -> dict[str, str]:
             for name, item in value.items():
                 walk(f"{path}.{name}" if path else str(name), item)
         elif value is not None:
-            is_secret = _SECRET.search(path.rpartition(".")[2]) is not None
+            section, *rest = path.split(".")
+            parts = rest[1:] if section in {"backends", "schedules"} else rest  # a name is none
             text = value if isinstance(value, str) else json.dumps(value)
-            flat[path] = "***" if is_secret else text
+            in_list = isinstance(value, list) and _SECRET.search(text) is not None
+            is_secret = in_list or any(map(_SECRET.search, parts))
+            flat[path] = "***" if is_secret else _URL_LOGIN.sub("***", text)
 
     walk("", settings.model_dump(mode="json"))
     return flat

@@ -49,9 +49,9 @@ def _read_conf(path: Path) -> Iterator[tuple[str, str]]:
             f"cannot read {path}: {exc.strerror}", hint="Check the path given to --redis-conf."
         ) from exc
     for line in text.splitlines():
-        name, _, value = line.strip().partition(" ")
+        name, *value = line.split(maxsplit=1) or [""]
         if name and not name.startswith("#"):
-            yield name.lower(), _first_word(value)
+            yield name.lower(), _first_word("".join(value))
 
 
 def _first_word(text: str) -> str:

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from sidecar.config import engine_options, flatten_settings, load_settings
+from sidecar.directives import find_rdb
 from sidecar.errors import AddressRefusedError, ConfigError
 from sidecar.model import Compression, Retention
+from sidecar.serve import ServeOptions
 
 
 def write(tmp_path: Path, text: str) -> Path:
@@ -134,3 +136,33 @@ def test_environment_outranks_redis_conf_for_what_both_can_say(tmp_path: Path) -
 def test_no_address_at_all_is_refused(address: str) -> None:
     with pytest.raises(ConfigError):
         load_settings(None, {"PERDURE_SERVER__BIND": address}, {})
+
+
+def test_secrets_are_masked_wherever_a_plugin_has_them(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        """
+        [redis]
+        requirepass = "hush-1"
+        [backends.token-store]
+        type = "local"
+        path = "/visible"
+        api_key = "hush-2"
+        endpoint = "https://me:hush-3@host/visible"
+        credentials = { id = "hush-4" }
+        accounts = [{ password = "hush-5" }]
+        """,
+    )
+    flat = flatten_settings(load_settings(path, {}, {}).settings)
+    assert "hush" not in str(flat)
+    assert flat["backends.token-store.path"] == "/visible"
+    assert flat["backends.token-store.endpoint"] == "https://***@host/visible"
+    assert flat["server.port"] == "6379"
+
+
+def test_data_set_is_found_where_redis_conf_is_written_with_tabs(tmp_path: Path) -> None:
+    conf = tmp_path / "redis.conf"
+    conf.write_text(f"# dir /no\n\n\tdir\t{tmp_path}\nDBFILENAME \t 'a b.rdb'\n")
+    options = ServeOptions(redis_conf=conf)
+    loaded = load_settings(None, {}, options.settings())
+    assert find_rdb(loaded, options) == str(tmp_path / "a b.rdb")
