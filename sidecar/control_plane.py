@@ -87,13 +87,24 @@ class Core:
         self._swept_at: datetime | None = None
         self._is_config_applied = False
         self.warnings: list[str] = []
-        self._lock = DataDirLock.acquire(self.data_dir)
+        self._locks = [DataDirLock.acquire(self.data_dir)]
         try:
+            self._lock_rdb_folder()
             self.ground = self._make_ground(options)
         except BaseException:
-            self._lock.release()
+            self._release_locks()
             raise
         self._make_use_cases()
+
+    def _lock_rdb_folder(self) -> None:
+        """Keep a second server off the data set too, where `dir` put it elsewhere."""
+        folder = self._rdb.parent
+        if folder.is_dir() and not folder.samefile(self.data_dir):
+            self._locks.append(DataDirLock.acquire(folder))
+
+    def _release_locks(self) -> None:
+        for lock in self._locks:
+            lock.release()
 
     def _make_ground(self, options: CoreOptions) -> Ground:
         grace = timedelta(seconds=self.settings.snapshots.deletion_grace)
@@ -305,7 +316,7 @@ class Core:
     def close(self) -> None:
         """Let go of the files; the engine must be stopped."""
         self.ground.catalogue.close()
-        self._lock.release()
+        self._release_locks()
 
 
 def make_storage(name: str, table: BackendTable, clock: Clock) -> Storage:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from sidecar.boot import DataDirLock, dbfilename
+from sidecar.control_plane import CoreOptions
 from sidecar.errors import BootRefusedError, DataDirLockedError
 from sidecar.model import Preset, ScheduleSpec, Trigger
 from sidecar.paging import ListRequest
@@ -236,6 +237,20 @@ def test_second_server_on_a_data_dir_is_refused_and_named(tmp_path: Path) -> Non
     assert caught.value.context["pid"].isdigit()
     lock.release()
     DataDirLock.acquire(tmp_path).release()
+
+
+async def test_second_server_on_the_folder_of_the_data_set_is_refused(tmp_path: Path) -> None:
+    """`dir` may lead elsewhere than the data dir: two servers would save over each other."""
+    (tmp_path / "shared").mkdir()
+    elsewhere = CoreOptions(rdb_name=str(tmp_path / "shared" / "dump.rdb"))
+    bench = ControlBench(tmp_path / "first")
+    await bench.boot(elsewhere)
+    with pytest.raises(DataDirLockedError):
+        await ControlBench(tmp_path / "second").boot(elsewhere)
+    await bench.stop()
+    other = ControlBench(tmp_path / "second")
+    await other.boot(elsewhere)
+    await other.stop()
 
 
 def test_dbfilename_is_the_last_word_on_it(tmp_path: Path) -> None:
