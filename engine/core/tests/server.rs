@@ -9,6 +9,7 @@ use std::net::Shutdown;
 use std::sync::atomic::Ordering::SeqCst;
 
 use perdure_engine::clock::Clock;
+use perdure_engine::config::Access;
 use support::{Client, PATIENCE, Server, encode, wait_until};
 
 #[test]
@@ -223,4 +224,16 @@ fn error_replies_are_counted_whoever_made_them() {
     client.expect_line("-ERR Protocol error");
     client.expect_end();
     wait_until("the protocol error is counted", || errors.load(SeqCst) == 3);
+}
+
+#[test]
+fn time_passes_inside_a_batch() {
+    let server = Server::start_with(1, Clock::system(), |config| {
+        config.enable_debug_command = Access::Yes;
+    });
+    let mut client = server.connect();
+    let batch: [&[&[u8]]; 3] =
+        [&[b"SET", b"k", b"v", b"PX", b"10"], &[b"DEBUG", b"SLEEP", b"0.05"], &[b"GET", b"k"]];
+    client.send(&batch.map(encode).concat());
+    client.expect(b"+OK\r\n+OK\r\n$-1\r\n");
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 
 use super::connection::transaction;
 use super::lookup::count;
-use super::table::spec::{DENYOOM, FAST, LOADING, NO_MULTI, PROTECTED, READONLY, WRITE};
+use super::table::spec::{DENYOOM, FAST, LOADING, NO_MULTI, PROTECTED, WRITE};
 use super::table::{self, Resolved, Spec, resolve_known};
 use super::{Cx, Outcome, texts};
 use crate::config::Access;
@@ -33,8 +33,7 @@ impl Known {
     /// Whether it may run so long that the time read before it is old afterwards (DEBUG SLEEP,
     /// KEYS, EXEC, SAVE ...): all but those that Redis calls fast, and those that set values.
     pub fn may_take_long(self) -> bool {
-        self.0.is_some_and(|spec| !spec.has(FAST) && !spec.has(DENYOOM) && !spec.has(READONLY))
-            || self.0.is_some_and(|spec| matches!(spec.name, "keys" | "scan" | "lcs"))
+        self.0.is_some_and(|spec| !spec.has(FAST) && !spec.has(DENYOOM))
     }
 }
 
