@@ -56,6 +56,7 @@ def show_status(context: typer.Context) -> None:
         session.print_message(status)
         return
     engine, snapshots = status.engine, status.snapshots
+    has_forked = bool(engine.last_fork_duration.ToNanoseconds())
     error = error_from_status(status.error) if status.HasField("error") else None
     newest = f"{short_id(snapshots.newest_snapshot)} {show_time(snapshots.newest_cut_time)}"
     following = f"{short_id(snapshots.next_schedule)} {show_time(snapshots.next_run_time)}"
@@ -76,7 +77,7 @@ def show_status(context: typer.Context) -> None:
             ("clients", show_count(engine.client_count)),
             ("unsaved changes", show_count(engine.unsaved_change_count)),
             ("last save", show_time(engine.last_save_time)),
-            ("last fork", show_duration(engine.last_fork_duration)),
+            ("last fork", show_duration(engine.last_fork_duration) if has_forked else ""),
             ("snapshots", show_count(snapshots.available_count)),
             ("newest", newest.strip()),
             ("last verified", show_time(snapshots.last_verified_time)),

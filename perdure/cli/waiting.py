@@ -25,12 +25,16 @@ _PHASES_UNSHOWN = (OperationMetadata.PHASE_UNSPECIFIED, OperationMetadata.PHASE_
 
 def wait_for(session: Session, operation: verbs.Operation) -> verbs.Operation:
     """Wait until `operation` has ended, showing its progress; return it, failed or not."""
-    bar = _Bar()
+    bar, name = _Bar(), short_id(operation.name)
     try:
         with session.client() as client, bar:
             return client.run(verbs.wait_operation(operation, bar.show))
+    except PerdureError as error:
+        if error.code == "SERVER_UNREACHABLE":
+            error.message += f" any more; it was at work on the operation {name}"
+            error.hint = f"start it again; how it ended says: perdure operation get {name}"
+        raise
     except KeyboardInterrupt as interrupt:
-        name = short_id(operation.name)
         raise PerdureError(
             "WAIT_INTERRUPTED",
             f"stopped waiting; the operation {name} goes on in the server",

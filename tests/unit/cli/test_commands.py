@@ -278,6 +278,24 @@ def test_an_interrupted_wait_says_how_to_look_and_to_cancel(
     assert plane.operations.cancelled == []
 
 
+def test_a_server_that_dies_under_a_wait_leaves_the_operation_to_be_looked_up(
+    plane: FakePlane, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Operations outlive a restart, so the command says which one it was."""
+    running = make_operation(OperationKind.SNAPSHOT_CREATE, "snapshots/x")
+
+    async def create(*_args: object) -> object:
+        return plane.operations.add(running)
+
+    def lose(*_args: object) -> None:
+        raise PerdureError("SERVER_UNREACHABLE", "no Perdure server answers", status="UNAVAILABLE")
+
+    monkeypatch.setattr(plane.snapshots, "create", create)
+    monkeypatch.setattr("perdure.cli.waiting._Bar.show", lose)
+    assert run(["snapshot", "create"]) == ExitCode.UNAVAILABLE
+    assert "perdure operation get op-1" in capsys.readouterr().err
+
+
 def test_an_interrupted_call_ends_with_a_documented_code(
     plane: FakePlane, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
