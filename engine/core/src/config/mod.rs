@@ -299,12 +299,19 @@ impl Directive {
             .collect()
     }
 
+    /// The directive for a message; what is a secret is not in it.
     fn shown(&self) -> String {
+        if SECRETS.contains(&self.name.as_str()) {
+            return format!("{}: '{} ***'", self.origin, self.name);
+        }
         let args = self.args.iter().map(|arg| String::from_utf8_lossy(arg).into_owned());
         let args: Vec<String> = args.collect();
         format!("{}: '{} {}'", self.origin, self.name, args.join(" "))
     }
 }
+
+const SECRETS: [&str; 5] =
+    ["masterauth", "requirepass", "tls-client-key-file-pass", "tls-key-file-pass", "user"];
 
 fn invalid(directive: &Directive, reason: &str) -> EngineError {
     EngineError::new(

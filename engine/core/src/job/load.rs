@@ -131,7 +131,7 @@ pub fn discard(shared: &Arc<Shared>, stages: &Stages, stage: u64) -> Result<Valu
 /// The hint of a data set that cannot be loaded at boot, added to what `rdb` says.
 pub fn boot_failed(error: EngineError) -> EngineError {
     let hint = format!(
-        "{} The file is as it was. Move it away and start again: that names the newest snapshot.",
+        "{} The file is as it was. With it moved away, a start names the newest snapshot, if any.",
         error.hint
     );
     EngineError { hint, ..error }
