@@ -53,7 +53,10 @@ def check_backend(
     *,
     no_wait: NoWait = False,
 ) -> None:
-    """Run the conformance suite that every backend must pass; it cleans up behind itself."""
+    """Try what every backend must keep.
+
+    The conformance suite writes and reads under a name of its own, and cleans up behind itself.
+    """
     session = session_of(context)
     operation = session.run(verbs.check_backend(backend))
     if no_wait:

@@ -31,7 +31,10 @@ def restore_snapshot(
     ] = False,
     no_wait: NoWait = False,
 ) -> None:
-    """Replace the live data with a snapshot's; what was there is kept as a safety snapshot."""
+    """Replace the live data with a snapshot's.
+
+    What was there is kept as a safety snapshot.
+    """
     session = session_of(context)
     call = verbs.restore_snapshot(snapshot, backend, validate_only=dry_run)
     operation = session.run(call)

@@ -78,14 +78,20 @@ def verify_snapshot(
     *,
     no_wait: NoWait = False,
 ) -> None:
-    """Read a stored snapshot back, compare its digest and parse all of it."""
+    """Read a stored snapshot back.
+
+    Its digest is compared and all of it is parsed.
+    """
     session = session_of(context)
     _end(session, session.run(verbs.verify_snapshot(snapshot, backend)), no_wait=no_wait)
 
 
 @app.command("delete")
 def delete_snapshot(context: typer.Context, snapshot: SnapshotArgument) -> None:
-    """Mark a snapshot deleted; its bytes are purged when the grace is over."""
+    """Mark a snapshot deleted.
+
+    Its bytes are purged when the grace is over.
+    """
     session = session_of(context)
     deleted = session.run(verbs.delete_snapshot(snapshot))
     if session.is_json:
