@@ -235,9 +235,9 @@ class Server:
             remove_ready_file(self._settings.ready_file)
         if self._is_engine_running:
             await self._end_in_failure()
-        self._stop.remove()
         await self._doors.close(DOORS_GRACE_SECONDS)
         self._core.close()
+        self._stop.remove()  # last: a signal repeated meanwhile must not turn the end into a kill
         _log.info("stopped")
 
     async def _end_in_failure(self) -> None:

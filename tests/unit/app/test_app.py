@@ -223,6 +223,24 @@ async def test_ready_file_of_a_killed_server_is_gone_before_the_start_takes_long
     await _end(serving)
 
 
+async def test_signal_repeated_during_the_end_does_not_kill(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The doors still close: the default action would end the process with a signal's code."""
+    close, seen = Doors.close, []
+
+    async def look_and_close(doors: Doors, grace_seconds: float) -> None:
+        seen.append(signal.getsignal(signal.SIGTERM))
+        await close(doors, grace_seconds)
+
+    monkeypatch.setattr(Doors, "close", look_and_close)
+    serving = bench.run()
+    await bench.ready(serving)
+    os.kill(os.getpid(), signal.SIGTERM)
+    await _end(serving)
+    assert signal.SIG_DFL not in seen
+
+
 async def test_second_server_on_one_data_dir_is_refused(bench: Bench) -> None:
     """The lock holds for as long as the first one runs."""
     serving = bench.run()
