@@ -24,7 +24,7 @@ from pathlib import Path
 
 import structlog
 
-from backends.durable import create_file
+from backends.durable import create_file, sync_folder
 from sidecar.errors import (
     BootRefusedError,
     ConfigError,
@@ -55,7 +55,11 @@ class DataDirLock:
     def acquire(cls, data_dir: Path) -> DataDirLock:
         """Make the folder and take the lock; DataDirLockedError names the process that has it."""
         try:
-            data_dir.mkdir(parents=True, exist_ok=True)
+            if not data_dir.is_dir():
+                data_dir.mkdir(parents=True, exist_ok=True)
+                sync_folder(
+                    data_dir.resolve().parent
+                )  # its name is as durable as what it will hold
             path = data_dir / LOCK_FILE
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as exc:

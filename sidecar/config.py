@@ -92,6 +92,8 @@ class SnapshotsTable(_Table):
     compression: Compression = Compression.NONE  # a stored payload is what redis-server reads
     zstd_level: int = Field(default=3, ge=1, le=19)
     deletion_grace: int = Field(default=86400, ge=0)
+    keep_last_boot: int = Field(default=3, ge=1)  # of an RDB that a stop left
+    keep_last_safety: int = Field(default=10, ge=1)  # of what restores replaced
 
     _spans = field_validator("deletion_grace", mode="before")(parse_span)
 

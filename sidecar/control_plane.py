@@ -281,12 +281,20 @@ class Core:
             if not self._is_config_applied:
                 await self._apply_config()
             await self.pipeline.settle()
+            await self.rotation.rotate_unscheduled(self._keep_unscheduled())
             await self.rotation.purge_due()
             await self._sweep()
         except PerdureError as exc:
             _log.warning("maintenance_failed", code=exc.code, error=exc.message)
         except Exception:  # noqa: BLE001 - the edge of a background task: a bug here must not end it
             _log.exception("maintenance_broke")
+
+    def _keep_unscheduled(self) -> dict[Trigger, int]:
+        snapshots = self.settings.snapshots
+        return {
+            Trigger.BOOT: snapshots.keep_last_boot,
+            Trigger.SAFETY: snapshots.keep_last_safety,
+        }
 
     async def _read_late(self) -> None:
         """Read what could not be read at the start, and learn from it what the start would have."""

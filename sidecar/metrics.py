@@ -231,7 +231,8 @@ class FiguresCollector(Collector):
         )
         yield _counter(
             "perdure_backend_errors_total",
-            "Calls of a backend that failed, by the error's code.",
+            "Calls of a backend that failed, by the error's code;"
+            " that a blob is absent or taken is an answer.",
             ("backend", "code"),
             [
                 ((name, code), count)
@@ -297,11 +298,14 @@ class FiguresCollector(Collector):
         )
 
 
+_ANSWERS = frozenset({"ok", "BLOB_NOT_FOUND", "BLOB_EXISTS", "CANCELLED"})
+
+
 def _errors(operations: Mapping[tuple[str, str], int]) -> list[tuple[str, int]]:
-    """Return the failed calls by code, whatever the operation was."""
+    """Return the failed calls by code, whatever the operation was; an answer is no failure."""
     by_code: dict[str, int] = {}
     for (_, result), count in operations.items():
-        if result != "ok":
+        if result not in _ANSWERS:
             by_code[result] = by_code.get(result, 0) + count
     return sorted(by_code.items())
 

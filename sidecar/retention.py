@@ -5,7 +5,7 @@ being unset. Only verified copies count towards N; a damaged one goes when N new
 verified, as it would have gone if it were sound: a verdict alone deletes nothing. The floor: the
 newest verified copy that can be restored is never planned for deletion, whatever the policy, and
 where there is none, nothing is. Held copies stay and count.
-Safety and manual snapshots belong to no schedule and are never planned here.
+Boot and safety snapshots go by a count of their own; manual ones are never planned.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ Only objects under this server's own uid are touched. Planning is `sidecar.reten
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -22,12 +23,12 @@ from sidecar.ground import Ground
 from sidecar.layout import MANIFEST, is_snapshot_id
 from sidecar.local_disk import step
 from sidecar.manifest import Note, NoteKind, encode_note
-from sidecar.model import Copy, Retention, Schedule
+from sidecar.model import Copy, Retention, Schedule, Trigger
 from sidecar.retention import RetentionPlan, newest_verified, plan_retention
 from sidecar.storage import Storage
 
 _log = structlog.get_logger(__name__)
-_RETENTION = "retention of schedule"
+_RETENTION = "retention of"
 SWEEP_AGE_MIN = timedelta(hours=1)  # a payload whose manifest is still to come is younger
 
 
@@ -54,13 +55,29 @@ class Rotation:
         buried = 0
         for storage in self._ground.storages:
             plan = self.preview(schedule.schedule_id, schedule.spec.retention, storage.name)
-            for copy in plan.doomed:
-                try:
-                    await self.bury(copy, f"{_RETENTION} {schedule.schedule_id}")
-                    buried += 1
-                except PerdureError as exc:
-                    _log.warning("rotation_failed", backend=storage.name, error=exc.message)
-                    break
+            buried += await self._bury_all(plan, f"{_RETENTION} schedule {schedule.schedule_id}")
+        return buried
+
+    async def rotate_unscheduled(self, keep_last: Mapping[Trigger, int]) -> int:
+        """Apply the count for each trigger that no schedule owns; return how many were buried."""
+        buried, now = 0, self._ground.clock.now()
+        for storage in self._ground.storages:
+            copies = self._ground.catalogue.copies(storage.name)
+            for trigger, count in keep_last.items():
+                mine = [copy for copy in copies if copy.manifest.trigger is trigger]
+                plan = plan_retention(mine, Retention(keep_last=count), now)
+                buried += await self._bury_all(plan, f"{_RETENTION} {trigger} snapshots")
+        return buried
+
+    async def _bury_all(self, plan: RetentionPlan, why: str) -> int:
+        buried = 0
+        for copy in plan.doomed:
+            try:
+                await self.bury(copy, why)
+                buried += 1
+            except PerdureError as exc:
+                _log.warning("rotation_failed", backend=copy.backend, error=exc.message)
+                break
         return buried
 
     async def bury(self, copy: Copy, why: str) -> None:

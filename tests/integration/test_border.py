@@ -209,6 +209,8 @@ def test_config_is_read_and_set_all_or_none(border: Border) -> None:
     border.result(engine.config_set([("hz", "20"), ("rdbcompression", "no")]))
     found = border.result(engine.config_get("rdb*"))["parameters"]
     assert found["rdbcompression"] == "no"
+    moved = border.error(engine.config_set([("dbfilename", "elsewhere.rdb")]))
+    assert "protected" in moved["message"]  # the data set stays in the folder that is locked
     error = border.error(engine.config_set([("hz", "30"), ("maxclients", "many")]))
     assert error["code"] == "CONFIG_SET_FAILED"
     assert border.result(engine.config_get("hz"))["parameters"] == {"hz": "20"}

@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Access, Config};
 use crate::error::{EngineError, Result};
 use crate::grpc::{self, DataDoor};
 use crate::job::commit::{CommitRequest, PAUSE_SECONDS_MAX};
@@ -206,7 +206,8 @@ impl EngineHandle {
             let pairs: Vec<(String, Vec<u8>)> =
                 pairs.into_iter().map(|(name, value)| (name, value.into_bytes())).collect();
             let mut state = inner.shared.state.lock();
-            state.config.set(&pairs, true).map_err(config_set_failed)?;
+            let allow_protected = state.config.enable_protected_configs != Access::No;
+            state.config.set(&pairs, allow_protected).map_err(config_set_failed)?;
             Ok(json!({}))
         })
     }

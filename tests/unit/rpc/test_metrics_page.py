@@ -86,6 +86,7 @@ def test_figures_of_the_control_plane_are_shown() -> None:
     figures.schedule_next_run_at = {"hourly": datetime.fromtimestamp(777, UTC), "daily": None}
     backend = BackendFigures(is_up=False)
     backend.record("put", "BACKEND_TIMEOUT", 1.5, datetime.fromtimestamp(1, UTC))
+    backend.record("stat", "BLOB_NOT_FOUND", 0.1, datetime.fromtimestamp(2, UTC))
     figures.backends["local"] = backend
     shown = _exposition({}, figures)
     attempts = "perdure_snapshot_attempts_total"
@@ -102,3 +103,4 @@ def test_figures_of_the_control_plane_are_shown() -> None:
     assert _sample(shown, "perdure_backend_up", backend="local") == 0
     errors = "perdure_backend_errors_total"
     assert _sample(shown, errors, backend="local", code="BACKEND_TIMEOUT") == 1
+    assert _sample(shown, errors, backend="local", code="BLOB_NOT_FOUND") is None, "an answer"

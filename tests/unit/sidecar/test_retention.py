@@ -163,6 +163,21 @@ async def test_rotated_copy_that_became_the_last_is_revived(tmp_path: Path) -> N
     await bench.stop()
 
 
+async def test_safety_snapshots_go_by_a_count_of_their_own(tmp_path: Path) -> None:
+    bench = ControlBench(tmp_path, snapshots={"keep_last_safety": 2})
+    await bench.boot()
+    manual = await bench.take()
+    for _ in range(3):
+        bench.clock.advance(timedelta(minutes=1))
+        await bench.ended(await bench.core.control_plane.restores.restore(manual.snapshot_id))
+    await bench.core.maintain()
+    safety = [s for s in bench.listed() if s.manifest.trigger is Trigger.SAFETY]
+    states = [snapshot.state for snapshot in safety]  # newest first
+    assert states == [CopyState.AVAILABLE, CopyState.AVAILABLE, CopyState.DELETING]
+    assert bench.core.control_plane.snapshots.get(manual.snapshot_id).state is CopyState.AVAILABLE
+    await bench.stop()
+
+
 @pytest.mark.parametrize("step", ["rotate.manifest_deleted", "rotate.payload_deleted"])
 async def test_kill_within_a_purge_leaves_no_dangling_manifest(tmp_path: Path, step: str) -> None:
     bench = ControlBench(tmp_path)
