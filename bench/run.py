@@ -121,7 +121,7 @@ def persistence(peers: list[Peer]) -> list[str]:
         "| row | " + " | ".join(p.name for p in peers) + " | ratio |",
         "| --- |" + " --- |" * 3,
     ]
-    for title, act in (("SAVE of 1 M keys", "save"), ("process start until it serves them", "restart")):
+    for title, act in (("SAVE of 1 M keys", "save"), ("start until it serves", "restart")):
         seconds: list[float] = []
         for peer in peers:
             samples = []

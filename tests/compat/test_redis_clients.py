@@ -27,10 +27,10 @@ def client(shared_sidecar: Sidecar, request: pytest.FixtureRequest) -> Iterator[
         yield found
 
 
-@pytest.mark.parametrize("pipeline", ["1", "16"])
-def test_redis_benchmark_runs(shared_sidecar: Sidecar, pipeline: str) -> None:
+@pytest.mark.parametrize("mode", ["-P 1", "-P 16", "-P 16 -3"])
+def test_redis_benchmark_runs(shared_sidecar: Sidecar, mode: str) -> None:
     port = shared_sidecar.ports["resp"]
-    options = ("-t", "ping,set,get,incr,mset", "-n", "20000", "-P", pipeline, "--csv")
+    options = ("-t", "ping,set,get,incr,mset", "-n", "20000", *mode.split(), "--csv")
     done = run(debian_tool("redis-benchmark"), "-p", port, *options)
     names = [line.split(",")[0].strip('"') for line in done.stdout.splitlines()[1:]]
     expected = ["PING_INLINE", "PING_MBULK", "SET", "GET", "INCR", "MSET (10 keys)"]

@@ -127,6 +127,7 @@ class Sidecar:
         config: str | None = None,
         env: Mapping[str, str] | None = None,
         is_awaited: bool = True,
+        prefix: Sequence[str] = (),
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
@@ -134,7 +135,7 @@ class Sidecar:
         self.ready_file = folder / "ready.json"
         self.ready_file.unlink(missing_ok=True)
         self.log = folder / "sidecar.log"
-        command = [str(perdure_binary()), "serve", "--data-dir", str(self.data)]
+        command = [*prefix, str(perdure_binary()), "serve", "--data-dir", str(self.data)]
         for door in ("--port", "--data-port", "--control-port", "--http-port"):
             if door not in args:
                 command += [door, "0"]

@@ -4,6 +4,7 @@
 //! only hands work on: what a job does is in `job`, which port is bound in `border::listen`, which
 //! directive wins in `border::options`.
 
+mod descriptors;
 pub mod listen;
 pub mod options;
 mod stats_json;
@@ -97,7 +98,9 @@ impl EngineHandle {
         failpoint::arm_from_environment().map_err(bad_failpoints)?;
         snapshot::install_panic_hook();
         let options = StartOptions::from_json(options_json)?;
-        let config = options.config()?;
+        let mut config = options.config()?;
+        let clients_asked = config.maxclients;
+        config.maxclients = descriptors::make_room(clients_asked);
         let addresses = listen::resolve(&config.bind, options.insecure)?;
         let backlog = config.tcp_backlog;
         let resp = listen::listen(listen::RESP, &addresses, config.port, backlog)?;
@@ -115,7 +118,7 @@ impl EngineHandle {
         });
         let jobs = Arc::new(Jobs::new(&shared));
         let handle = Self { inner: Arc::clone(&inner), jobs, ports };
-        tell_start(&shared);
+        tell_start(&shared, clients_asked);
         // On an error the handle's drop stops what was started.
         std::thread::Builder::new()
             .name("perdure-load".to_owned())
@@ -373,8 +376,15 @@ fn open_doors(
     }
 }
 
-fn tell_start(shared: &Shared) {
-    let warnings = shared.state.lock().config.warnings.clone();
+fn tell_start(shared: &Shared, clients_asked: usize) {
+    let state = shared.state.lock();
+    let (warnings, clients_max) = (state.config.warnings.clone(), state.config.maxclients);
+    drop(state);
+    if clients_max < clients_asked {
+        let hint = "Raise the hard limit on open files (ulimit -Hn), then start again.";
+        let fields = json!({"maxclients": clients_max, "asked": clients_asked, "hint": hint});
+        shared.events.log("warning", "maxclients_lowered", &fields);
+    }
     for warning in warnings {
         shared.events.log("warning", "directive_without_effect", &json!({"text": warning}));
     }

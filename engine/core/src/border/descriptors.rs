@@ -1,0 +1,40 @@
+//! Room for clients: the soft limit on open files follows `maxclients`, as in Redis. Most systems
+//! give a process 1024 descriptors and let it raise that; where they do not, fewer clients fit and
+//! the start says so.
+
+#![allow(unsafe_code)] // getrlimit and setrlimit take a plain structure
+
+use std::io;
+
+/// Descriptors for everything but Redis clients: doors, gRPC connections, files, pipes, SQLite.
+const RESERVED: u64 = 512;
+
+/// Raise the soft limit so that `clients_max` clients fit; give how many do.
+pub(super) fn make_room(clients_max: usize) -> usize {
+    let wanted = clients_max as u64 + RESERVED;
+    let Ok(limits) = limits() else { return clients_max };
+    if limits.rlim_cur >= wanted {
+        return clients_max;
+    }
+    let raised = libc::rlimit { rlim_cur: wanted.min(limits.rlim_max), ..limits };
+    let has = if set(&raised).is_ok() { raised.rlim_cur } else { limits.rlim_cur };
+    let fitting = has.saturating_sub(RESERVED).max(1);
+    clients_max.min(usize::try_from(fitting).unwrap_or(usize::MAX))
+}
+
+fn limits() -> io::Result<libc::rlimit> {
+    let mut limits = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the kernel fills the structure, which outlives the call.
+    match unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limits) } {
+        0 => Ok(limits),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+fn set(limits: &libc::rlimit) -> io::Result<()> {
+    // SAFETY: the kernel reads the structure, which outlives the call.
+    match unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, limits) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
