@@ -140,9 +140,14 @@ class Restores:
     async def _restore(
         self, handle: OperationHandle, copy: Copy, plan: RestorePlan
     ) -> RestoreOutcome:
+        figures, clock = self._ground.figures, self._ground.clock
+        started = clock.monotonic()
         async with self._fetcher.fetch(copy, handle.progress, "restore") as path:
+            fetched = clock.monotonic()
+            figures.observe_phase("restore", Phase.FETCH, fetched - started)
             handle.phase(Phase.LOAD)
             stage = await self._ground.engine.load_beside(path, handle.progress)
+        figures.observe_phase("restore", Phase.LOAD, clock.monotonic() - fetched)
         try:
             check_against_manifest(stage.verified, copy.manifest)
             await step("restore.loaded")
@@ -228,6 +233,7 @@ class Restores:
             safety = await asyncio.to_thread(
                 spool.record_proof, safety, committed.safety_verified, now
             )
+            figures.snapshot_last_verified_at = now
             handle.set_result(encode_restore_outcome(outcome))
             handle.open_to_stop()
             results = await self._pipeline.ship_released(

@@ -64,6 +64,9 @@ async def test_restore_switches_and_ships_what_was_replaced(bench: ControlBench)
     assert safety.manifest.trigger is Trigger.SAFETY
     assert safety.manifest.keys == 2
     assert bench.spool_files() == []
+    figures = bench.core.figures
+    assert set(figures.restore_phase_seconds) == {"fetch", "load", "commit", "total"}
+    assert figures.snapshot_last_verified_at == safety.manifest.verification.verified_at
     back = await bench.restored(safety.snapshot_id)
     assert back.state is OperationState.DONE
     assert bench.engine.data == NEW

@@ -65,7 +65,9 @@ pub struct Engine {
 pub fn options(dir: &Path) -> Value {
     json!({
         "resp_port": 0, "data_port": 0, "data_dir": dir,
-        "redis_args": ["--save", "", "--enable-debug-command", "yes"],
+        "redis_args": [
+            "--save", "", "--enable-debug-command", "yes", "--enable-protected-configs", "yes",
+        ],
     })
 }
 
