@@ -16,6 +16,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import redis
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tests.support.dataset import write_strings
@@ -116,20 +118,22 @@ def throughput(peers: list[Peer]) -> list[str]:
 def persistence(peers: list[Peer]) -> list[str]:
     """Time SAVE and a restart on the same 1,000,000 keys."""
     for peer in peers:
+        with redis.Redis(port=peer.port, socket_timeout=300) as client:
+            client.flushall()  # what the throughput rows left
         write_strings(peer.port, 1_000_000, seed=1)
     lines = [
         "| row | " + " | ".join(p.name for p in peers) + " | ratio |",
         "| --- |" + " --- |" * 3,
     ]
     for title, act in (("SAVE of 1 M keys", "save"), ("start until it serves", "restart")):
-        seconds: list[float] = []
-        for peer in peers:
-            samples = []
-            for _ in range(ROUNDS if act == "save" else 1):
+        samples: dict[str, list[float]] = {peer.name: [] for peer in peers}
+        for _ in range(ROUNDS):
+            for peer in peers:
                 begin = time.perf_counter()
                 taken = getattr(peer, act)()
-                samples.append(taken if act == "restart" else time.perf_counter() - begin)
-            seconds.append(statistics.median(samples))
+                spent = taken if act == "restart" else time.perf_counter() - begin
+                samples[peer.name].append(spent)
+        seconds = [statistics.median(samples[peer.name]) for peer in peers]
         cells = " | ".join(f"{figure:.2f} s" for figure in seconds)
         lines.append(f"| {title} | {cells} | {seconds[0] / seconds[1]:.2f} |")
         print(lines[-1], flush=True)
