@@ -71,6 +71,8 @@ proto: $(VENV)/.locked ## Generate the stubs again from proto/
 lock: ## Resolve the Python dependencies again
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 \
 	  --extra dev -o requirements.lock pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 \
+	  --constraints requirements.lock --group bench -o requirements-bench.lock
 
 .PHONY: fmt
 fmt: $(VENV)/.locked ## Format all code

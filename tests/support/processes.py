@@ -64,14 +64,22 @@ def redis_server_binary(folder: Path) -> Path:
 class RedisServer:
     """A real redis-server with DEBUG allowed and no persistence of its own unless asked for."""
 
-    def __init__(self, folder: Path, *args: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *args: str,
+        binary: Path | None = None,
+        debug_args: Sequence[str] = ("--enable-debug-command", "yes"),
+        prefix: Sequence[str] = (),
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.port = free_port()
         command = [
-            str(redis_server_binary(folder)),
+            *prefix,
+            str(binary or redis_server_binary(folder)),
             *("--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(folder)),
-            *("--save", "", "--enable-debug-command", "yes"),
+            *("--save", "", *debug_args),
             *args,
         ]
         self.log = folder / "redis.log"
