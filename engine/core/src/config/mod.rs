@@ -16,6 +16,7 @@ use table::{Class, Row};
 use crate::command::glob_matches;
 use crate::error::{EngineError, Result};
 use crate::limits::{BULK_BYTES_MAX, CLIENTS_DEFAULT};
+use crate::value::packing::Packing;
 
 /// Directives in force. Typed fields for what the engine reads; CONFIG GET renders them.
 #[derive(Debug, Clone)]
@@ -56,6 +57,8 @@ pub struct Config {
     pub io_threads: usize,
     /// `proto-max-bulk-len`.
     pub proto_max_bulk_len: usize,
+    /// When small collections stop being packed (`hash-max-listpack-entries` and its like).
+    pub packing: Packing,
     /// Warnings for harmless directives that do nothing here (event name, text), told once at
     /// start.
     pub warnings: Vec<String>,
@@ -108,6 +111,7 @@ impl Config {
             hz: 10,
             io_threads: 1,
             proto_max_bulk_len: BULK_BYTES_MAX,
+            packing: Packing::default(),
             warnings: Vec::new(),
             others: BTreeMap::new(),
         }

@@ -130,3 +130,16 @@ fn config_get_knows_every_directive_once() {
     assert_eq!(names.len(), all.len());
     assert!(all.len() > 180);
 }
+
+#[test]
+fn packing_thresholds_are_settings_under_both_of_their_names() {
+    let config = apply("hash-max-ziplist-entries", &["7"]).unwrap();
+    assert_eq!(config.packing.hash_entries, 7);
+    assert_eq!(get(&config, "hash-max-listpack-entries"), "7");
+    assert_eq!(apply("zset-max-listpack-value", &["1k"]).unwrap().packing.zset_value_bytes, 1000);
+    assert_eq!(apply("list-max-listpack-size", &["-5"]).unwrap().packing.list_node, -5);
+    assert_eq!(apply("set-max-intset-entries", &["-1"]).unwrap_err().code, "CONFIG_INVALID");
+    let defaults = Config::redis_defaults();
+    assert_eq!(get(&defaults, "list-max-ziplist-size"), "-2");
+    assert_eq!(get(&defaults, "set-max-intset-entries"), "512");
+}

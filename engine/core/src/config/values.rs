@@ -55,7 +55,7 @@ fn in_range(value: i64, low: i64, high: i64) -> Result<i64, Reason> {
 /// A number of bytes: `1k` is 1000, `1kb` 1024, and so on to g and gb.
 pub fn memory(text: &str) -> Result<i64, Reason> {
     let wrong = || "argument must be a memory value".to_owned();
-    let unit_at = text.find(|c: char| !c.is_ascii_digit() && c != '-').unwrap_or(text.len());
+    let unit_at = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (digits, unit) = text.split_at(unit_at);
     let scale: i64 = match unit.to_ascii_lowercase().as_str() {
         "" | "b" => 1,
@@ -129,8 +129,17 @@ impl Config {
                 .to_string(),
             "enable-debug-command" => access_text(self.enable_debug_command).to_owned(),
             "enable-protected-configs" => access_text(self.enable_protected_configs).to_owned(),
+            "hash-max-listpack-entries" | "hash-max-ziplist-entries" => {
+                self.packing.hash_entries.to_string()
+            }
+            "hash-max-listpack-value" | "hash-max-ziplist-value" => {
+                self.packing.hash_value_bytes.to_string()
+            }
             "hz" => self.hz.to_string(),
             "io-threads" => self.io_threads.to_string(),
+            "list-max-listpack-size" | "list-max-ziplist-size" => {
+                self.packing.list_node.to_string()
+            }
             "maxclients" => self.maxclients.to_string(),
             "port" => self.port.to_string(),
             "proto-max-bulk-len" => self.proto_max_bulk_len.to_string(),
@@ -141,10 +150,17 @@ impl Config {
                     self.save.iter().map(|(seconds, changes)| format!("{seconds} {changes}"));
                 points.collect::<Vec<_>>().join(" ")
             }
+            "set-max-intset-entries" => self.packing.set_int_entries.to_string(),
             "stop-writes-on-bgsave-error" => yes_no_text(self.stop_writes_on_bgsave_error),
             "tcp-backlog" => self.tcp_backlog.to_string(),
             "tcp-keepalive" => self.tcp_keepalive.to_string(),
             "timeout" => self.timeout.to_string(),
+            "zset-max-listpack-entries" | "zset-max-ziplist-entries" => {
+                self.packing.zset_entries.to_string()
+            }
+            "zset-max-listpack-value" | "zset-max-ziplist-value" => {
+                self.packing.zset_value_bytes.to_string()
+            }
             _ => String::new(),
         }
     }
@@ -163,9 +179,18 @@ impl Config {
             "dir" => self.dir = PathBuf::from(text),
             "enable-debug-command" => self.enable_debug_command = access(text)?,
             "enable-protected-configs" => self.enable_protected_configs = access(text)?,
+            "hash-max-listpack-entries" | "hash-max-ziplist-entries" => {
+                self.packing.hash_entries = integer(text, 0, i64::MAX)? as usize;
+            }
+            "hash-max-listpack-value" | "hash-max-ziplist-value" => {
+                self.packing.hash_value_bytes = memory(text)? as usize;
+            }
             // Redis takes any value and clamps it.
             "hz" => self.hz = integer(text, 0, INT_MAX)?.clamp(1, 500) as u32,
             "io-threads" => self.io_threads = integer(text, 1, IO_THREADS_MAX as i64)? as usize,
+            "list-max-listpack-size" | "list-max-ziplist-size" => {
+                self.packing.list_node = integer(text, i64::from(i32::MIN), INT_MAX)? as i32;
+            }
             "maxclients" => self.maxclients = integer(text, 1, i64::from(u32::MAX))? as usize,
             "port" => self.port = integer(text, 0, 65_535)? as u16,
             "proto-max-bulk-len" => {
@@ -174,10 +199,19 @@ impl Config {
             }
             "rdbchecksum" => self.rdbchecksum = yes_no(text)?,
             "rdbcompression" => self.rdbcompression = yes_no(text)?,
+            "set-max-intset-entries" => {
+                self.packing.set_int_entries = integer(text, 0, i64::MAX)? as usize;
+            }
             "stop-writes-on-bgsave-error" => self.stop_writes_on_bgsave_error = yes_no(text)?,
             "tcp-backlog" => self.tcp_backlog = integer(text, 0, INT_MAX)? as i32,
             "tcp-keepalive" => self.tcp_keepalive = integer(text, 0, INT_MAX)? as u64,
             "timeout" => self.timeout = integer(text, 0, INT_MAX)? as u64,
+            "zset-max-listpack-entries" | "zset-max-ziplist-entries" => {
+                self.packing.zset_entries = integer(text, 0, i64::MAX)? as usize;
+            }
+            "zset-max-listpack-value" | "zset-max-ziplist-value" => {
+                self.packing.zset_value_bytes = memory(text)? as usize;
+            }
             _ => return Err("not a directive that can be set".to_owned()),
         }
         Ok(())

@@ -7,6 +7,7 @@ pub(crate) mod entry;
 pub(crate) mod entry_ref;
 pub mod integer;
 pub(crate) mod layout;
+pub mod packing;
 pub(crate) mod string;
 
 use integer::IntText;
