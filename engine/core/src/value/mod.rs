@@ -1,13 +1,19 @@
 //! What a key can hold. Strings today; the other types join here.
 //! `layout`, `entry_ref` and `entry` are an entry in memory, `string` the operations that change a
-//! string, `integer` numbers as text. Checklist, adding a type: [`Type`], [`ValueRef`],
-//! `layout::Encoding` (a boxed collection), `keyspace::digest`, `rdb`.
+//! string, `integer` numbers as text, `listpack` and `intset` the packed formats over `growable`.
+//! Checklist, adding a type: [`Type`], [`ValueRef`], `layout::Encoding` (a boxed collection),
+//! `keyspace::digest`, `rdb`.
 
 pub(crate) mod entry;
 pub(crate) mod entry_ref;
+pub mod growable;
 pub mod integer;
+pub mod intset;
 pub(crate) mod layout;
+pub mod listpack;
 pub mod packing;
+#[cfg(test)]
+pub(crate) mod seeded;
 pub(crate) mod string;
 
 use integer::IntText;
