@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU16, AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
@@ -31,6 +31,9 @@ pub enum ReplyMode {
     Skip,
 }
 
+/// [`ClientInfo::last_command`] of a client that has not sent one.
+pub const NO_COMMAND: u16 = u16::MAX;
+
 /// The part of a client that `CLIENT LIST`, `CLIENT KILL` and the metrics reach from any thread.
 #[derive(Debug)]
 pub struct ClientInfo {
@@ -52,8 +55,8 @@ pub struct ClientInfo {
     pub db: AtomicU32,
     /// `CLIENT SETNAME`.
     pub name: Mutex<Vec<u8>>,
-    /// Last command, lower case, `sub|command` form.
-    pub last_command: Mutex<&'static str>,
+    /// Last command, as the command table numbers it; [`NO_COMMAND`] before the first.
+    pub last_command: AtomicU16,
     /// Queued commands in MULTI, or -1.
     pub multi_queued: AtomicI64,
     /// Speaks RESP3.

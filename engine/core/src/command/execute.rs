@@ -119,7 +119,7 @@ impl Cx<'_> {
         if self.state.are_writes_paused && self.may_write(spec) {
             return Outcome::WritesPaused;
         }
-        *self.session.info.last_command.lock() = spec.name;
+        self.session.info.last_command.store(spec.id, Ordering::Relaxed);
         let dirty = self.state.effects.dirty;
         self.run(spec, args);
         let has_effects = self.state.effects.unit_commands() > 0;

@@ -7,7 +7,7 @@ use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU16, AtomicU32, AtomicU64};
 
 use parking_lot::Mutex;
 
@@ -15,7 +15,7 @@ use super::batch::Settings;
 use super::connection::Connection;
 use super::epoll::{Epoll, Interest, accept, send, set_keepalive};
 use super::event_loop::EventLoop;
-use crate::session::{ClientInfo, Session};
+use crate::session::{ClientInfo, NO_COMMAND, Session};
 
 /// Accepted in one turn.
 const ACCEPTS_MAX: usize = 256;
@@ -163,7 +163,7 @@ impl EventLoop {
             active_at_ms: AtomicI64::new(self.now_ms),
             db: AtomicU32::new(0),
             name: Mutex::default(),
-            last_command: Mutex::new("NULL"),
+            last_command: AtomicU16::new(NO_COMMAND),
             multi_queued: AtomicI64::new(-1),
             is_resp3: AtomicBool::new(false),
             query_bytes: AtomicU64::new(0),

@@ -5,13 +5,12 @@
 
 use std::sync::Arc;
 
-use parking_lot::Mutex;
 use perdure_engine::aof::held::HeldLog;
 use perdure_engine::clock::Clock;
 use perdure_engine::command::{self, Outcome};
 use perdure_engine::config::Config;
 use perdure_engine::resp::{Args, Reply};
-use perdure_engine::session::{ClientInfo, Protocol, Session};
+use perdure_engine::session::{ClientInfo, NO_COMMAND, Protocol, Session};
 use perdure_engine::state::Shared;
 
 /// The state and the log behind it.
@@ -47,7 +46,7 @@ impl Engine {
             active_at_ms: Default::default(),
             db: Default::default(),
             name: Default::default(),
-            last_command: Mutex::new(""),
+            last_command: NO_COMMAND.into(),
             multi_queued: (-1).into(),
             is_resp3: Default::default(),
             query_bytes: Default::default(),

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use crate::command::{Cx, texts};
+use crate::command::{Cx, table, texts};
 use crate::resp::Args;
 use crate::session::{ClientInfo, ReplyMode};
 use crate::value::integer::parse_i64;
@@ -111,10 +111,7 @@ fn describe(info: &ClientInfo, now_ms: i64) -> String {
         info.db.load(Ordering::Relaxed),
         u64::from(output > 0),
         query + output,
-        match *info.last_command.lock() {
-            "" => "NULL",
-            name => name,
-        },
+        table::by_id(info.last_command.load(Ordering::Relaxed)).map_or("NULL", |spec| spec.name),
         if info.is_resp3.load(Ordering::Relaxed) { 3 } else { 2 },
     )
 }

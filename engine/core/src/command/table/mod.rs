@@ -18,10 +18,74 @@ const FAMILIES: [&[Spec]; 4] =
     [strings::STRINGS, generic::GENERIC, server::SERVER, connection::CONNECTION];
 
 const SLOTS: usize = 512;
-/// An empty slot of [`TABLE`]; else family and row, a byte each.
+/// An empty slot of [`TABLE`]; else the number of a row.
 const EMPTY: u16 = u16::MAX;
-static ROWS: [&[Spec]; 4] = FAMILIES;
 static TABLE: [u16; SLOTS] = build();
+
+const ROWS_COUNT: usize = count_rows().0;
+const SUBS_COUNT: usize = count_rows().1;
+/// All rows, numbered: family by family, then the subcommands in the same order.
+static ROWS: [Spec; ROWS_COUNT] = number_rows();
+static SUBS: [Spec; SUBS_COUNT] = number_subs();
+
+const fn count_rows() -> (usize, usize) {
+    let (mut rows, mut subs, mut family) = (0, 0, 0);
+    while family < FAMILIES.len() {
+        let mut row = 0;
+        while row < FAMILIES[family].len() {
+            subs += FAMILIES[family][row].subcommands.len();
+            row += 1;
+        }
+        rows += row;
+        family += 1;
+    }
+    (rows, subs)
+}
+
+const fn number_rows() -> [Spec; ROWS_COUNT] {
+    let mut rows = [FAMILIES[0][0]; ROWS_COUNT];
+    let (mut at, mut first_sub, mut family) = (0, 0, 0);
+    while family < FAMILIES.len() {
+        let mut row = 0;
+        while row < FAMILIES[family].len() {
+            rows[at] = FAMILIES[family][row];
+            rows[at].id = at as u16;
+            let count = rows[at].subcommands.len();
+            rows[at].subcommands = SUBS.split_at(first_sub).1.split_at(count).0;
+            first_sub += count;
+            at += 1;
+            row += 1;
+        }
+        family += 1;
+    }
+    rows
+}
+
+const fn number_subs() -> [Spec; SUBS_COUNT] {
+    let mut subs = [FAMILIES[0][0]; SUBS_COUNT];
+    let (mut at, mut family) = (0, 0);
+    while family < FAMILIES.len() {
+        let mut row = 0;
+        while row < FAMILIES[family].len() {
+            let mut sub = 0;
+            while sub < FAMILIES[family][row].subcommands.len() {
+                subs[at] = FAMILIES[family][row].subcommands[sub];
+                subs[at].id = (ROWS_COUNT + at) as u16;
+                at += 1;
+                sub += 1;
+            }
+            row += 1;
+        }
+        family += 1;
+    }
+    subs
+}
+
+/// The command or subcommand of a number.
+pub fn by_id(id: u16) -> Option<&'static Spec> {
+    let at = usize::from(id);
+    ROWS.get(at).or_else(|| SUBS.get(at.checked_sub(ROWS_COUNT)?))
+}
 
 const fn hash(name: &[u8]) -> usize {
     let mut hash: u32 = 0x811c_9dc5 ^ name.len() as u32;
@@ -35,18 +99,14 @@ const fn hash(name: &[u8]) -> usize {
 
 const fn build() -> [u16; SLOTS] {
     let mut table = [EMPTY; SLOTS];
-    let mut family = 0;
-    while family < FAMILIES.len() {
-        let mut row = 0;
-        while row < FAMILIES[family].len() {
-            let mut slot = hash(FAMILIES[family][row].name.as_bytes());
-            while table[slot] != EMPTY {
-                slot = (slot + 1) % SLOTS;
-            }
-            table[slot] = ((family << 8) | row) as u16;
-            row += 1;
+    let mut row = 0;
+    while row < ROWS.len() {
+        let mut slot = hash(ROWS[row].name.as_bytes());
+        while table[slot] != EMPTY {
+            slot = (slot + 1) % SLOTS;
         }
-        family += 1;
+        table[slot] = row as u16;
+        row += 1;
     }
     table
 }
@@ -63,7 +123,7 @@ pub fn find(name: &[u8]) -> Option<&'static Spec> {
         if place == EMPTY {
             return None;
         }
-        let spec = &ROWS[usize::from(place >> 8)][usize::from(place & 0xff)];
+        let spec = &ROWS[usize::from(place)];
         if spec.name.as_bytes().eq_ignore_ascii_case(name) {
             return Some(spec);
         }
@@ -106,7 +166,7 @@ pub fn resolve_known(spec: Option<&'static Spec>, args: Args<'_>) -> Resolved {
 
 /// All commands, family by family.
 pub fn all() -> impl Iterator<Item = &'static Spec> {
-    ROWS.iter().flat_map(|family| family.iter())
+    ROWS.iter()
 }
 
 /// The handler of a container's own row: never runs, since arity asks for a subcommand.
@@ -121,12 +181,15 @@ mod tests {
         for spec in all() {
             let upper = spec.name.to_ascii_uppercase();
             assert!(std::ptr::eq(find(upper.as_bytes()).unwrap(), spec), "{}", spec.name);
+            assert!(std::ptr::eq(by_id(spec.id).unwrap(), spec), "{}", spec.name);
             for sub in spec.subcommands {
+                assert!(std::ptr::eq(by_id(sub.id).unwrap(), sub), "{}", sub.name);
                 assert!(sub.name.starts_with(&format!("{}|", spec.name)));
                 assert!(!sub.summary.is_empty(), "{}", sub.name);
             }
             assert!(!spec.summary.is_empty(), "{}", spec.name);
         }
+        assert!(by_id((ROWS_COUNT + SUBS_COUNT) as u16).is_none());
         assert!(find(b"nosuch").is_none());
         assert!(find(b"").is_none());
         assert!(find(b"a-name-longer-than-any-command").is_none());

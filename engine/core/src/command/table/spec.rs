@@ -100,7 +100,10 @@ impl KeySpec {
 }
 
 /// One command, or one subcommand (its name then reads `container|subcommand`).
+#[derive(Clone, Copy)]
 pub struct Spec {
+    /// Its place in the table, for figures; `table` fills it in.
+    pub id: u16,
     /// Full name, lower case.
     pub name: &'static str,
     /// Number of arguments with the name; negative: at least so many.
@@ -146,6 +149,7 @@ pub const fn spec(
         all |= CAT_ADMIN | CAT_DANGEROUS;
     }
     Spec {
+        id: 0,
         name,
         arity,
         flags,
