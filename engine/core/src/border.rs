@@ -279,10 +279,13 @@ impl Inner {
 
     fn load(&self) {
         // A file that makes the parser panic must not leave the engine loading for ever.
+        let begun_at = std::time::Instant::now();
         let load = AssertUnwindSafe(|| job::load::load_at_boot(&self.shared));
         match catch_unwind(load).unwrap_or_else(|_| Err(job::panicked())) {
             Ok(keys) => {
-                self.shared.events.log("info", "data_set_loaded", &json!({"keys": keys}));
+                let seconds = (begun_at.elapsed().as_secs_f64() * 1e3).round() / 1e3;
+                let fields = json!({"keys": keys, "seconds": seconds});
+                self.shared.events.log("info", "data_set_loaded", &fields);
                 self.leave_loading(Phase::Ready, None);
             }
             Err(_) if self.shared.is_stopping.load(Ordering::Acquire) => {}
