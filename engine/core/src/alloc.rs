@@ -75,6 +75,16 @@ impl Ledger {
         self.bytes += bytes;
     }
 
+    /// Count memory that a collection holds in a ledger of its own as this owner's too.
+    pub fn charge(&mut self, bytes: usize) {
+        self.bytes += bytes;
+    }
+
+    /// Take a [`Ledger::charge`] back.
+    pub fn discharge(&mut self, bytes: usize) {
+        self.bytes -= bytes;
+    }
+
     /// Allocate at least `size_bytes` (8-aligned, not initialised). Aborts the process when there
     /// is no memory.
     pub fn allocate(&mut self, size_bytes: usize) -> NonNull<u8> {

@@ -39,8 +39,15 @@ impl Effects {
 
     /// Say that `key` of database `db` changed: counts as one change and dirties those who watch it.
     pub fn changed(&mut self, db: usize, key: &[u8]) {
-        self.dirty += 1;
-        self.touch(db, key);
+        self.changed_by(db, key, 1);
+    }
+
+    /// As [`Effects::changed`], for a command that counts as several changes; none is no change.
+    pub fn changed_by(&mut self, db: usize, key: &[u8], changes: u64) {
+        if changes > 0 {
+            self.dirty += changes;
+            self.touch(db, key);
+        }
     }
 
     /// Dirty those who watch `key` without counting a change (a key that lazily expired).

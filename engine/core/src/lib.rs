@@ -1,7 +1,7 @@
 //! The Perdure engine: a Redis-compatible in-memory store with RDB snapshots.
 //!
 //! Reading order, from bytes to meaning: `resp` (frames) -> `server` (sockets, batches) -> `command` (meaning) ->
-//! `keyspace` and `value` (data) -> `effects` (what changed) -> `aof` (log and reply gate) -> `rdb`, `snapshot` (disk).
+//! `keyspace`, `table` and `value` (data) -> `effects` (what changed) -> `aof` (log and reply gate) -> `rdb`, `snapshot` (disk).
 //! `border` is the one door for the control plane. Nothing here knows Python.
 
 pub mod alloc;
@@ -27,4 +27,5 @@ pub mod session;
 pub mod snapshot;
 pub mod state;
 pub mod stats;
+pub mod table;
 pub mod value;

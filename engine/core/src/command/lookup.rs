@@ -6,11 +6,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::Cx;
+use super::{Cx, texts};
 use crate::effects::Effects;
-use crate::keyspace::{EntryRef, Expiry};
+use crate::keyspace::{EntryRef, Expiry, Spot};
+use crate::resp::Reply;
 use crate::state::{Shared, State};
-use crate::value::{NewValue, ValueRef};
+use crate::value::packing::Packing;
+use crate::value::{HashRef, ListRef, NewValue, SetRef, Type, ValueMut, ValueRef, ZSetRef};
 
 /// Count one event. Only for counters that are written under the engine lock: a plain add is then
 /// enough.
@@ -49,45 +51,174 @@ pub fn expire_cycle(state: &mut State, shared: &Arc<Shared>, now_ms: i64, max: u
 }
 
 impl Cx<'_> {
+    /// Where `key` of `db` stands, after deleting it if its time is over.
+    #[inline]
+    fn spot(&mut self, db: usize, key: &[u8]) -> Option<Spot> {
+        let found = self.state.keyspace.db(db);
+        let spot = found.find(key)?;
+        if found.entry_at(spot)?.is_expired(self.now_ms) {
+            if !self.state.are_writes_paused {
+                delete_expired(self.state, self.shared, db, key);
+            }
+            return None;
+        }
+        Some(spot)
+    }
+
     /// Whether `key` of `db` is there, after deleting it if its time is over.
     pub fn is_there(&mut self, db: usize, key: &[u8]) -> bool {
-        match self.state.keyspace.db(db).get(key) {
-            None => false,
-            Some(entry) if entry.is_expired(self.now_ms) => {
-                if !self.state.are_writes_paused {
-                    delete_expired(self.state, self.shared, db, key);
-                }
-                false
-            }
-            Some(_) => true,
-        }
+        self.spot(db, key).is_some()
     }
 
     /// The entry of `key` for a command that changes it: neither a hit nor a miss.
     pub fn find(&mut self, key: &[u8]) -> Option<EntryRef<'_>> {
         let db = self.session.db;
-        if self.is_there(db, key) { self.state.keyspace.db(db).get(key) } else { None }
+        let spot = self.spot(db, key)?;
+        self.state.keyspace.db(db).entry_at(spot)
     }
 
     /// As [`Cx::find`] for a command that reads: counts a hit or a miss, does not count as an
     /// access.
     pub fn peek(&mut self, key: &[u8]) -> Option<EntryRef<'_>> {
         let db = self.session.db;
-        let is_there = self.is_there(db, key);
-        self.count_read(is_there);
-        if is_there { self.state.keyspace.db(db).get(key) } else { None }
+        let spot = self.spot(db, key);
+        self.count_read(spot.is_some());
+        self.state.keyspace.db(db).entry_at(spot?)
     }
 
-    /// The value of `key` for a command that reads: a hit or a miss, and an access.
-    pub fn read(&mut self, key: &[u8]) -> Option<ValueRef<'_>> {
+    /// The value of `key` for a command that reads, with where its answer goes: a hit or a miss, and
+    /// an access.
+    pub fn read_any(&mut self, key: &[u8]) -> (Option<ValueRef<'_>>, &mut Reply) {
         let db = self.session.db;
-        let now_ms = self.now_ms;
-        self.peek(key)?;
+        let spot = self.spot(db, key);
+        self.count_read(spot.is_some());
+        let Some(spot) = spot else { return (None, self.reply) };
         // A note writes to the entry's page: not while a child would make the kernel copy it.
         if self.state.save.child.is_none() {
-            self.state.keyspace.db_mut(db).note_access(key, now_ms);
+            self.state.keyspace.db_mut(db).note_access_at(spot, self.now_ms);
         }
-        self.state.keyspace.db(db).get(key).map(EntryRef::value)
+        (self.state.keyspace.db(db).entry_at(spot).map(EntryRef::value), self.reply)
+    }
+
+    /// As [`Cx::read_any`], when the answer does not show the value.
+    pub fn read(&mut self, key: &[u8]) -> Option<ValueRef<'_>> {
+        self.read_any(key).0
+    }
+
+    /// As [`Cx::read_any`] for a command on one type. `None`: something else is there, and that has
+    /// been answered.
+    pub fn read_typed(
+        &mut self,
+        key: &[u8],
+        wanted: Type,
+    ) -> Option<(Option<ValueRef<'_>>, &mut Reply)> {
+        match self.read_any(key) {
+            (Some(value), reply) if value.type_of() != wanted => {
+                reply.error(texts::WRONG_TYPE);
+                None
+            }
+            found => Some(found),
+        }
+    }
+
+    /// [`Cx::read_typed`] of a list.
+    pub fn read_list(&mut self, key: &[u8]) -> Option<(Option<ListRef<'_>>, &mut Reply)> {
+        let (value, reply) = self.read_typed(key, Type::List)?;
+        let list = value.and_then(|it| if let ValueRef::List(it) = it { Some(it) } else { None });
+        Some((list, reply))
+    }
+
+    /// [`Cx::read_typed`] of a hash.
+    pub fn read_hash(&mut self, key: &[u8]) -> Option<(Option<HashRef<'_>>, &mut Reply)> {
+        let (value, reply) = self.read_typed(key, Type::Hash)?;
+        let hash = value.and_then(|it| if let ValueRef::Hash(it) = it { Some(it) } else { None });
+        Some((hash, reply))
+    }
+
+    /// [`Cx::read_typed`] of a set.
+    pub fn read_set(&mut self, key: &[u8]) -> Option<(Option<SetRef<'_>>, &mut Reply)> {
+        let (value, reply) = self.read_typed(key, Type::Set)?;
+        let set = value.and_then(|it| if let ValueRef::Set(it) = it { Some(it) } else { None });
+        Some((set, reply))
+    }
+
+    /// [`Cx::read_typed`] of a sorted set.
+    pub fn read_zset(&mut self, key: &[u8]) -> Option<(Option<ZSetRef<'_>>, &mut Reply)> {
+        let (value, reply) = self.read_typed(key, Type::ZSet)?;
+        let zset = value.and_then(|it| if let ValueRef::ZSet(it) = it { Some(it) } else { None });
+        Some((zset, reply))
+    }
+
+    /// Whether `key` is there for a command that changes a value of that type: neither a hit nor a
+    /// miss. `None`: something else is there, and that has been answered.
+    pub fn is_there_typed(&mut self, key: &[u8], wanted: Type) -> Option<bool> {
+        match self.find(key).map(EntryRef::type_of) {
+            None => Some(false),
+            Some(found) if found == wanted => Some(true),
+            Some(_) => {
+                self.reply.error(texts::WRONG_TYPE);
+                None
+            }
+        }
+    }
+
+    /// The string at `key` for a command that changes it, as [`Cx::is_there_typed`].
+    pub fn find_string(&mut self, key: &[u8]) -> Option<Option<ValueRef<'_>>> {
+        self.is_there_typed(key, Type::String)?;
+        Some(self.state.keyspace.db(self.session.db).get(key).map(EntryRef::value))
+    }
+
+    /// Change the collection at `key`, which is made when it is not there, and deleted when it is
+    /// empty afterwards. The caller says what changed ([`Cx::changed`]). `None`: another type is
+    /// there, and that has been answered.
+    pub fn edit<R>(
+        &mut self,
+        key: &[u8],
+        wanted: Type,
+        change: impl FnOnce(&mut ValueMut<'_>, &Packing) -> R,
+    ) -> Option<R> {
+        let db = self.session.db;
+        let packing = self.state.config.packing;
+        match self.spot_typed(key, wanted)? {
+            Some(spot) => {
+                let db = self.state.keyspace.db_mut(db);
+                Some(db.edit_at(spot, |value| change(value, &packing)))
+            }
+            None => {
+                let db = self.state.keyspace.db_mut(db);
+                Some(db.make_and_edit(key, wanted, |value| change(value, &packing)))
+            }
+        }
+    }
+
+    /// As [`Cx::edit`], but a key that is not there is left so: `Some(None)`.
+    pub fn edit_present<R>(
+        &mut self,
+        key: &[u8],
+        wanted: Type,
+        change: impl FnOnce(&mut ValueMut<'_>, &Packing) -> R,
+    ) -> Option<Option<R>> {
+        let packing = self.state.config.packing;
+        let Some(spot) = self.spot_typed(key, wanted)? else { return Some(None) };
+        let db = self.state.keyspace.db_mut(self.session.db);
+        Some(Some(db.edit_at(spot, |value| change(value, &packing))))
+    }
+
+    fn spot_typed(&mut self, key: &[u8], wanted: Type) -> Option<Option<Spot>> {
+        let db = self.session.db;
+        let Some(spot) = self.spot(db, key) else { return Some(None) };
+        let entry = self.state.keyspace.db(db).entry_at(spot);
+        if entry.is_some_and(|entry| entry.type_of() != wanted) {
+            self.reply.error(texts::WRONG_TYPE);
+            return None;
+        }
+        Some(Some(spot))
+    }
+
+    /// Say that a command changed `key` of the selected database, in so many elements (Redis's
+    /// dirty count); 0 is no change.
+    pub fn changed(&mut self, key: &[u8], changes: usize) {
+        self.state.effects.changed_by(self.session.db, key, changes as u64);
     }
 
     /// Count a read that found its key, or did not.

@@ -1,16 +1,14 @@
-//! One database: finding, changing and deleting keys, and the counts that go with them.
-//! Not here: walking (`scan`), the expiry cycle (`expire`), what a value is (`value`).
-//! Invariants: the ledger counts exactly what the stripes own; `len` and `expires` are the sums
-//! over the stripes.
+//! One database: finding, changing and deleting keys, with their expiry and access times.
+//! Not here: where entries stand and the walks over them (`table`), what a value is (`value`).
 
-use super::directory::Directory;
-use super::hash::{KeyHash, KeyHasher};
-use super::stripe::{Stripe, tag_of};
-use crate::alloc::{self, Ledger};
+use crate::alloc::Ledger;
+#[cfg(test)]
+use crate::table::KeyHasher;
+use crate::table::{Iter, KeyHash, Spot, Table};
 use crate::value::entry::Entry;
 use crate::value::entry_ref::EntryRef;
 use crate::value::layout::access_of;
-use crate::value::{NewValue, string};
+use crate::value::{NewValue, Type, ValueMut, string};
 
 /// What happens to a key's expiry when its value is replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,80 +21,50 @@ pub enum Expiry {
     At(i64),
 }
 
-/// One database: an extendible directory of stripes.
-#[derive(Debug)]
+/// One database: a table of keys.
+#[derive(Debug, Default)]
 pub struct Db {
-    pub(super) directory: Directory,
-    pub(super) hasher: KeyHasher,
-    pub(super) ledger: Ledger,
-    len: usize,
-    expires: usize,
-    /// No key ends before this instant (a lower bound).
-    pub(super) next_due_ms: i64,
+    pub(super) table: Table,
     /// Where the expiry cycle goes on, as a bound in hash space.
-    pub(super) due_cursor: u64,
+    due_cursor: u64,
     /// What new and replaced entries get as their last access.
     access_seconds: u32,
-}
-
-impl Default for Db {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl Drop for Db {
-    fn drop(&mut self) {
-        let directory = std::mem::replace(&mut self.directory, Directory::new());
-        directory.into_stripes().into_iter().for_each(|stripe| stripe.free(&mut self.ledger));
-        debug_assert_eq!(self.ledger.bytes(), 0, "a dropped database leaves nothing behind");
-    }
 }
 
 impl Db {
     /// An empty database.
     pub fn new() -> Self {
-        Self::with_hasher(KeyHasher::of_process())
+        Self::default()
     }
 
+    #[cfg(test)]
     pub(crate) fn with_hasher(hasher: KeyHasher) -> Self {
-        alloc::tune();
-        Self {
-            directory: Directory::new(),
-            hasher,
-            ledger: Ledger::default(),
-            len: 0,
-            expires: 0,
-            next_due_ms: i64::MAX,
-            due_cursor: 0,
-            access_seconds: 0,
-        }
+        Self { table: Table::with_hasher(hasher), due_cursor: 0, access_seconds: 0 }
     }
 
     /// Number of keys (expired and not yet deleted ones included, as in Redis).
     pub fn len(&self) -> usize {
-        self.len
+        self.table.len()
     }
 
     /// Whether there is no key.
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.table.is_empty()
     }
 
     /// Number of keys with an expiry.
     pub fn expires_len(&self) -> usize {
-        self.expires
+        self.table.expires_len()
     }
 
-    /// Bytes of memory held by entries and tables.
+    /// Bytes of memory held by entries and tables, collections included.
     pub fn memory_bytes(&self) -> usize {
-        self.ledger.bytes() + self.directory.memory_bytes()
+        self.table.memory_bytes()
     }
 
-    /// Make room for `keys` keys in all, so that a load does not split stripes. Slots are allocated
-    /// as keys come, and the directory is bounded, so a hint that lies costs at most 12 MB.
+    /// Make room for `keys` keys in all ([`Table::reserve`]).
     pub fn reserve(&mut self, keys: usize) {
-        self.directory.reserve(keys, &self.hasher, &mut self.ledger);
+        self.table.reserve(keys);
     }
 
     /// Tell the time that sets stamp entries with (OBJECT IDLETIME). Coarse: once a batch is
@@ -108,50 +76,58 @@ impl Db {
     /// Hash a key and prefetch the slot it would be in.
     #[inline]
     pub fn prefetch(&self, key: &[u8]) -> KeyHash {
-        let hash = self.hasher.hash(key);
-        let stripe = self.directory.stripe(hash);
-        stripe.prefetch_home(tag_of(hash, stripe.local_depth()));
-        hash
+        self.table.prefetch(key)
     }
 
     /// Prefetch the entry that the slot names (second wave).
     #[inline]
     pub fn prefetch_entry(&self, hash: KeyHash) {
-        let stripe = self.directory.stripe(hash);
-        stripe.prefetch_tag(tag_of(hash, stripe.local_depth()));
+        self.table.prefetch_entry(hash);
     }
 
     /// Find a key.
     #[inline]
     pub fn get(&self, key: &[u8]) -> Option<EntryRef<'_>> {
-        self.get_hashed(self.hasher.hash(key), key)
+        self.table.get(key)
     }
 
     /// Find a key whose hash is known ([`Db::prefetch`]; the same in every database).
     #[inline]
     pub fn get_hashed(&self, hash: KeyHash, key: &[u8]) -> Option<EntryRef<'_>> {
-        let stripe = self.directory.stripe(hash);
-        stripe.entry_at(stripe.find(tag_of(hash, stripe.local_depth()), key)?)
+        self.table.get_hashed(hash, key)
+    }
+
+    /// Find where a key stands: for several steps with one lookup.
+    #[inline]
+    pub fn find(&self, key: &[u8]) -> Option<Spot> {
+        self.table.find(key)
+    }
+
+    /// The entry at a spot.
+    #[inline]
+    pub fn entry_at(&self, spot: Spot) -> Option<EntryRef<'_>> {
+        self.table.entry_at(spot)
+    }
+
+    /// Note an access at a spot for OBJECT IDLETIME. Not while a child runs: a note writes to the
+    /// entry's page, which is then copied.
+    #[inline]
+    pub fn note_access_at(&mut self, spot: Spot, now_ms: i64) {
+        self.table.note_access(spot, access_of(now_ms));
     }
 
     /// Find a key and note the access for OBJECT IDLETIME, in one lookup. While a child runs use
-    /// [`Db::get`]: a note writes to the entry's page, which is then copied.
+    /// [`Db::get`].
     #[inline]
     pub fn get_and_note(&mut self, key: &[u8], now_ms: i64) -> Option<EntryRef<'_>> {
-        let (hash, index) = self.find(key)?;
-        let stripe = self.directory.stripe_mut(hash);
-        stripe.note_access(index, access_of(now_ms));
-        stripe.entry_at(index)
-    }
-
-    /// Note an access for OBJECT IDLETIME.
-    pub fn note_access(&mut self, key: &[u8], now_ms: i64) {
-        let _ = self.get_and_note(key, now_ms);
+        let spot = self.find(key)?;
+        self.note_access_at(spot, now_ms);
+        self.entry_at(spot)
     }
 
     /// Insert or replace a value. Gives whether the key was there.
     pub fn set(&mut self, key: &[u8], value: NewValue<'_>, expiry: Expiry) -> bool {
-        self.set_hashed(self.hasher.hash(key), key, value, expiry)
+        self.set_hashed(self.table.hash(key), key, value, expiry)
     }
 
     /// Insert or replace the value of a key whose hash is known. Gives whether the key was there.
@@ -163,8 +139,8 @@ impl Db {
         expiry: Expiry,
     ) -> bool {
         let access = self.access_seconds;
-        if let Some(index) = self.find_hashed(hash, key) {
-            self.change(hash, index, |entry, ledger| {
+        if let Some(spot) = self.table.find_hashed(hash, key) {
+            self.table.change(spot, |entry, ledger| {
                 let at_ms = match expiry {
                     Expiry::Keep => entry.as_ref().expire_at_ms(),
                     Expiry::Never => None,
@@ -175,19 +151,110 @@ impl Db {
             return true;
         }
         let at_ms = if let Expiry::At(at_ms) = expiry { Some(at_ms) } else { None };
-        let entry = Entry::new(key, value, at_ms, access, &mut self.ledger);
-        self.insert(hash, entry);
+        let entry = Entry::new(key, value, at_ms, access, self.table.ledger_mut());
+        self.table.insert(hash, entry);
         false
+    }
+
+    /// Change the value of a key in place; `None` when there is no such key. A collection that is
+    /// empty afterwards is deleted with its key.
+    pub fn edit<R>(
+        &mut self,
+        key: &[u8],
+        change: impl FnOnce(&mut ValueMut<'_>) -> R,
+    ) -> Option<R> {
+        let spot = self.find(key)?;
+        Some(self.edit_at(spot, change))
+    }
+
+    /// As [`Db::edit`], for a key that was found already.
+    pub fn edit_at<R>(&mut self, spot: Spot, change: impl FnOnce(&mut ValueMut<'_>) -> R) -> R {
+        let access = self.access_seconds;
+        let (is_empty, result) = self.table.change_with(spot, |mut entry, ledger| {
+            let mut value = ValueMut::new(&mut entry, ledger);
+            let result = change(&mut value);
+            value.finish();
+            entry.set_access(access);
+            let is_empty = entry.as_ref().value().is_empty_collection();
+            (entry, (is_empty, result))
+        });
+        if is_empty {
+            self.table.remove_at(spot);
+        }
+        result
+    }
+
+    /// As [`Db::edit`]; a key that is not there is made first, as an empty collection of that type.
+    /// One that `change` leaves empty is not made.
+    pub fn edit_or_make<R>(
+        &mut self,
+        key: &[u8],
+        made: Type,
+        change: impl FnOnce(&mut ValueMut<'_>) -> R,
+    ) -> R {
+        match self.find(key) {
+            Some(spot) => self.edit_at(spot, change),
+            None => self.make_and_edit(key, made, change),
+        }
+    }
+
+    /// As [`Db::edit_or_make`], for a key that is known not to be there.
+    pub fn make_and_edit<R>(
+        &mut self,
+        key: &[u8],
+        made: Type,
+        change: impl FnOnce(&mut ValueMut<'_>) -> R,
+    ) -> R {
+        let mut draft = self.draft(key, made, None);
+        let mut value = self.draft_mut(&mut draft);
+        let result = change(&mut value);
+        value.finish();
+        if draft.0.as_ref().value().is_empty_collection() {
+            self.abandon(draft);
+        } else {
+            self.table.insert(self.table.hash(key), draft.0);
+        }
+        result
+    }
+
+    /// Begin a key whose value is built before anybody can see it: an empty collection. To be given
+    /// to [`Db::finish`] or [`Db::abandon`].
+    pub fn draft(&mut self, key: &[u8], made: Type, expire_at_ms: Option<i64>) -> Draft {
+        let value = NewValue::empty(made);
+        let access = self.access_seconds;
+        Draft(Entry::new(key, value, expire_at_ms, access, self.table.ledger_mut()))
+    }
+
+    /// The value of a draft, to fill it; call [`ValueMut::finish`] when done (or before the next
+    /// `draft_mut`).
+    pub fn draft_mut<'a>(&'a mut self, draft: &'a mut Draft) -> ValueMut<'a> {
+        ValueMut::new(&mut draft.0, self.table.ledger_mut())
+    }
+
+    /// Insert a draft. False, and nothing kept of it, when its key is there already.
+    pub fn finish(&mut self, draft: Draft) -> bool {
+        let hash = self.table.hash(draft.0.as_ref().key());
+        if self.table.find_hashed(hash, draft.0.as_ref().key()).is_some() {
+            self.abandon(draft);
+            return false;
+        }
+        self.table.insert(hash, draft.0);
+        true
+    }
+
+    /// Give a draft up.
+    pub fn abandon(&mut self, draft: Draft) {
+        draft.0.free(self.table.ledger_mut());
     }
 
     /// Append to a string (made if absent; an int becomes raw); gives the new length in bytes.
     pub fn append(&mut self, key: &[u8], bytes: &[u8]) -> usize {
-        let Some((hash, index)) = self.find(key) else {
+        let Some(spot) = self.find(key) else {
             self.set(key, NewValue::Bytes(bytes), Expiry::Never);
             return bytes.len();
         };
         let mut len = 0;
-        self.change(hash, index, |entry, ledger| {
+        self.table.change(spot, |entry, ledger| {
             let (entry, new_len) = string::append(entry, bytes, ledger);
             len = new_len;
             entry
@@ -205,8 +272,8 @@ impl Db {
             self.set(key, NewValue::Bytes(b""), Expiry::Never);
         }
         let mut len = 0;
-        if let Some((hash, index)) = self.find(key) {
-            self.change(hash, index, |entry, ledger| {
+        if let Some(spot) = self.find(key) {
+            self.table.change(spot, |entry, ledger| {
                 let (entry, new_len) = string::set_range(entry, offset, bytes, ledger);
                 len = new_len;
                 entry
@@ -217,27 +284,23 @@ impl Db {
 
     /// Delete a key. Gives whether it was there.
     pub fn remove(&mut self, key: &[u8]) -> bool {
-        let Some((hash, index)) = self.find(key) else { return false };
-        let entry = self.take(hash, index);
-        entry.free(&mut self.ledger);
-        true
+        self.table.remove(key)
     }
 
     /// Change a key's expiry (`None`: never). Gives whether the key was there.
     pub fn set_expire(&mut self, key: &[u8], expire_at_ms: Option<i64>) -> bool {
-        let Some((hash, index)) = self.find(key) else { return false };
-        self.change(hash, index, |entry, ledger| entry.with_expiry(expire_at_ms, ledger));
+        let Some(spot) = self.find(key) else { return false };
+        self.table.change(spot, |entry, ledger| entry.with_expiry(expire_at_ms, ledger));
         true
     }
 
     /// Give an entry another name, its value and expiry unchanged; what had that name is deleted.
     /// False: no such key. A long value is not copied.
     pub fn rename(&mut self, from: &[u8], to: &[u8]) -> bool {
-        let Some((hash, index)) = self.find(from) else { return false };
+        let Some(spot) = self.find(from) else { return false };
         if from != to {
-            let entry = self.take(hash, index).with_key(to, &mut self.ledger);
-            self.remove(to);
-            self.insert(self.hasher.hash(to), entry);
+            let entry = self.table.take(spot).with_key(to, self.table.ledger_mut());
+            self.table.replace(to, entry);
         }
         true
     }
@@ -248,10 +311,11 @@ impl Db {
         if to.get(key).is_some() {
             return false;
         }
-        let Some((hash, index)) = self.find(key) else { return false };
-        let entry = self.take(hash, index);
-        to.ledger.take_over(entry.as_ref().memory_bytes(), &mut self.ledger);
-        to.insert(to.hasher.hash(key), entry);
+        let Some(spot) = self.find(key) else { return false };
+        let entry = self.table.take(spot);
+        let bytes = entry.as_ref().memory_bytes();
+        to.table.ledger_mut().take_over(bytes, self.table.ledger_mut());
+        to.table.insert(to.table.hash(key), entry);
         true
     }
 
@@ -259,20 +323,22 @@ impl Db {
     /// such key.
     pub(super) fn copy_key_to(&self, from: &[u8], other: &mut Self, to: &[u8]) -> bool {
         let Some(entry) = self.get(from) else { return false };
-        let copy = Entry::copy_of(entry, to, &mut other.ledger);
-        other.replace(to, copy);
+        let copy = Entry::copy_of(entry, to, other.table.ledger_mut());
+        other.table.replace(to, copy);
         true
     }
 
     /// Copy a key (value, expiry) to another name here, replacing what is there. False: no such
     /// key.
     pub(super) fn copy_key(&mut self, from: &[u8], to: &[u8]) -> bool {
-        let Some((hash, index)) = self.find(from) else { return false };
-        let stripe = self.directory.stripe(hash);
-        let Some(entry) = stripe.entry_at(index) else { return false };
+        let Some(spot) = self.find(from) else { return false };
         if from != to {
-            let copy = Entry::copy_of(entry, to, &mut self.ledger);
-            self.replace(to, copy);
+            // The copy is counted by a ledger of its own first: the table is borrowed meanwhile.
+            let mut made = Ledger::default();
+            let Some(entry) = self.entry_at(spot) else { return false };
+            let copy = Entry::copy_of(entry, to, &mut made);
+            self.table.ledger_mut().take_over(made.bytes(), &mut made);
+            self.table.replace(to, copy);
         }
         true
     }
@@ -280,89 +346,46 @@ impl Db {
     /// Delete all keys. The memory can be freed elsewhere by dropping what is returned.
     #[must_use]
     pub fn take_all(&mut self) -> Self {
-        let mut fresh = Self::with_hasher(self.hasher.clone());
-        fresh.access_seconds = self.access_seconds;
-        std::mem::replace(self, fresh)
+        self.due_cursor = 0;
+        Self { table: self.table.take_all(), due_cursor: 0, access_seconds: self.access_seconds }
     }
 
-    /// The first broken invariant, if any. Reads every key: for tests and debugging.
+    /// One step of the expiry cycle ([`Table::take_due`]); resumes where it stopped.
+    pub fn take_due(&mut self, now_ms: i64, max: usize) -> Vec<Vec<u8>> {
+        self.table.take_due(&mut self.due_cursor, now_ms, max)
+    }
+
+    /// SCAN ([`Table::scan`]).
+    pub fn scan<'a>(
+        &'a self,
+        cursor: u64,
+        count: usize,
+        visit: &mut dyn FnMut(EntryRef<'a>),
+    ) -> u64 {
+        self.table.scan(cursor, count, visit)
+    }
+
+    /// A key at random ([`Table::random`]).
+    pub fn random(&self, draw: u64) -> Option<EntryRef<'_>> {
+        self.table.random(draw)
+    }
+
+    /// All entries in hash order. Allocates nothing (the fork child walks it, I1).
+    pub fn iter(&self) -> Iter<'_> {
+        self.table.iter()
+    }
+
+    /// The first broken invariant, if any ([`Table::check_invariants`]).
     ///
     /// # Errors
     /// The invariant in words.
     pub fn check_invariants(&self) -> Result<(), String> {
-        self.directory.check(&self.hasher)?;
-        let (mut len, mut expires, mut bytes) = (0, 0, 0);
-        for entry in self.iter() {
-            len += 1;
-            expires += usize::from(entry.expire_at_ms().is_some());
-            bytes += entry.memory_bytes();
-            if entry.expire_at_ms().is_some_and(|at| at < self.next_due_ms) {
-                return Err("the database's due bound is too late".to_owned());
-            }
-        }
-        if (len, expires) != (self.len, self.expires) || bytes > self.ledger.bytes() {
-            return Err(format!("{len} keys, {expires} expiries, {bytes} bytes: counts are wrong"));
-        }
-        Ok(())
-    }
-
-    fn find(&self, key: &[u8]) -> Option<(KeyHash, usize)> {
-        let hash = self.hasher.hash(key);
-        Some((hash, self.find_hashed(hash, key)?))
-    }
-
-    #[inline]
-    fn find_hashed(&self, hash: KeyHash, key: &[u8]) -> Option<usize> {
-        let stripe = self.directory.stripe(hash);
-        stripe.find(tag_of(hash, stripe.local_depth()), key)
-    }
-
-    /// Change the entry at a slot through `Stripe::change`, keeping the database's counts.
-    fn change(
-        &mut self,
-        hash: KeyHash,
-        index: usize,
-        change: impl FnOnce(Entry, &mut Ledger) -> Entry,
-    ) {
-        let stripe = self.directory.stripe_mut(hash);
-        let before = stripe.expires_len();
-        stripe.change(index, |entry| change(entry, &mut self.ledger));
-        self.expires = self.expires + stripe.expires_len() - before;
-        self.next_due_ms = self.next_due_ms.min(stripe.next_due_ms());
-    }
-
-    fn insert(&mut self, hash: KeyHash, entry: Entry) {
-        while self.directory.is_full(hash) {
-            let place = self.directory.place_of(hash);
-            self.directory.split(place, &self.hasher, &mut self.ledger);
-        }
-        let presize = self.directory.presize();
-        let stripe: &mut Stripe = self.directory.stripe_mut(hash);
-        let before = stripe.expires_len();
-        stripe.insert(tag_of(hash, stripe.local_depth()), entry, presize, &mut self.ledger);
-        self.expires += stripe.expires_len() - before;
-        self.next_due_ms = self.next_due_ms.min(stripe.next_due_ms());
-        self.len += 1;
-    }
-
-    fn replace(&mut self, key: &[u8], entry: Entry) {
-        self.remove(key);
-        self.insert(self.hasher.hash(key), entry);
-    }
-
-    fn take(&mut self, hash: KeyHash, index: usize) -> Entry {
-        let stripe = self.directory.stripe_mut(hash);
-        let before = stripe.expires_len();
-        let entry = stripe.take(index, &mut self.ledger);
-        self.expires -= before - stripe.expires_len();
-        self.len -= 1;
-        if self.len == 0 && !self.directory.is_single() {
-            // Empty stripes own no slots: dropping them frees all.
-            self.directory = Directory::new();
-        }
-        if self.len == 0 {
-            self.next_due_ms = i64::MAX;
-        }
-        entry
+        self.table.check_invariants()
     }
 }
+
+/// A key with a value that is being built, not yet in its database. Has no `Drop`: it goes back to
+/// the database that began it.
+#[derive(Debug)]
+#[must_use]
+pub struct Draft(Entry);

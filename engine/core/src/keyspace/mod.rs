@@ -1,18 +1,12 @@
-//! The data: databases of striped tables (design.md section 4). This page is the contract that
-//! commands, `rdb` and the fork child build on; `db` has the operations on keys, `scan` the walks,
-//! `expire` the cycle, `digest` the oracle of tests. From the top: a `Keyspace` has databases, a
-//! `Db` has a `directory` of `stripe`s, a stripe has slots in the order of the hash, a slot names
-//! an entry (`value::entry`). Lazy expiry is NOT here: callers pass the time and decide. Invariant:
-//! the keyspace owns no lock and no thread. Shared borrows only read (the fork child, I1); it may
-//! move between threads, so that it can be loaded on one and dropped on another.
+//! The data: databases over striped tables (design.md section 4). This page is the contract that
+//! commands, `rdb` and the fork child build on; `db` has the operations on keys, `digest` the oracle
+//! of tests; `table` finds and walks entries, `value` is what they hold. Lazy expiry is NOT here:
+//! callers pass the time and decide. Invariant: the keyspace owns no lock and no thread. Shared
+//! borrows only read (the fork child, I1); it may move between threads, so that it can be loaded on
+//! one and dropped on another.
 
 mod db;
 mod digest;
-mod directory;
-mod expire;
-mod hash;
-mod scan;
-mod stripe;
 
 #[cfg(test)]
 mod model_tests;
@@ -21,11 +15,10 @@ mod scan_tests;
 
 use std::cmp::Ordering;
 
-pub use db::{Db, Expiry};
+pub use db::{Db, Draft, Expiry};
 pub use digest::DatasetDigest;
-pub use hash::KeyHash;
-pub use scan::Iter;
 
+pub use crate::table::{Iter, KeyHash, Spot};
 pub use crate::value::entry_ref::EntryRef;
 
 /// All databases.

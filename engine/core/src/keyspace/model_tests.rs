@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use super::*;
 use crate::alloc;
-use crate::keyspace::hash::KeyHasher;
+use crate::table::KeyHasher;
 use crate::value::{NewValue, ValueRef, integer};
 
 /// A splitmix64 generator: small, and the same everywhere.
@@ -160,7 +160,11 @@ fn random_operations_agree_with_a_model_and_leave_no_memory() {
         let names: Vec<_> = model.keys().cloned().collect();
         names.iter().for_each(|key| assert!(db.remove(key)));
         assert_same(&db, &Model::new());
-        assert_eq!(db.ledger.bytes(), 0, "an empty database holds no entry and no slots");
+        assert_eq!(
+            db.table.ledger_mut().bytes(),
+            0,
+            "an empty database holds no entry and no slots"
+        );
     }
     assert_eq!(alloc::live_bytes(), before);
 }
@@ -273,18 +277,18 @@ fn a_million_keys_grow_the_table_and_stay_small() {
         assert!(db.get(format!("kex:{number:012}").as_bytes()).is_none());
     }
     let old = db.take_all();
-    assert_eq!((db.len(), db.ledger.bytes(), old.len()), (0, 0, 1_000_000));
+    assert_eq!((db.len(), db.table.ledger_mut().bytes(), old.len()), (0, 0, 1_000_000));
 }
 
 #[test]
 fn a_reserved_table_does_not_split_and_a_lying_hint_is_cheap() {
     let mut db = test_db(5);
     db.reserve(100_000);
-    let heads = db.directory.memory_bytes();
+    let heads = db.table.heads_bytes();
     (0..100_000).for_each(|number| {
         db.set(&integer::IntText::new(number), NewValue::Int(number), Expiry::Never);
     });
-    assert_eq!(db.directory.memory_bytes(), heads);
+    assert_eq!(db.table.heads_bytes(), heads);
     db.reserve(400_000);
     assert_eq!(db.check_invariants(), Ok(()));
     let mut empty = test_db(6);

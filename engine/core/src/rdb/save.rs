@@ -143,6 +143,7 @@ impl Save<'_, '_> {
         let value = entry.value();
         self.out.put(&[match value.type_of() {
             Type::String => TYPE_STRING,
+            _ => return Err(libc::ENOTSUP),
         }])?;
         let packer = self.packer.as_deref_mut();
         save_string(&mut self.out, packer, entry.key())?;
@@ -150,6 +151,7 @@ impl Save<'_, '_> {
         match value {
             ValueRef::Int(value) => save_int(&mut self.out, value),
             ValueRef::Bytes(bytes) => save_string(&mut self.out, self.packer.as_deref_mut(), bytes),
+            _ => Err(libc::ENOTSUP),
         }
     }
 

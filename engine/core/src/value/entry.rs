@@ -5,12 +5,13 @@
 
 use std::ptr::{self, NonNull};
 
-use super::NewValue;
 use super::entry_ref::EntryRef;
+use super::large::Large;
 use super::layout::{
-    ACCESS_MASK, ACCESS_SHIFT, ENCODING_MASK, Encoding, HAS_EXPIRY, HEADER_BYTES, Header,
-    INLINE_BYTES_MAX, Payload, WORD_BYTES, length_u32, meta_of,
+    ACCESS_MASK, ACCESS_SHIFT, Encoding, HAS_EXPIRY, HEADER_BYTES, Header, INLINE_BYTES_MAX,
+    Payload, WORD_BYTES, length_u32, meta_of,
 };
+use super::{Kind, NewValue};
 use crate::alloc::{self, Ledger};
 
 /// An exactly sized buffer with a copy of `bytes`.
@@ -35,7 +36,8 @@ impl Entry {
         ledger: &mut Ledger,
     ) -> Self {
         let payload = Payload::of(value);
-        let meta = meta_of(payload.encoding(), expire_at_ms.is_some(), access_seconds);
+        let has_expiry = expire_at_ms.is_some();
+        let meta = meta_of(value.kind(), payload.encoding(), has_expiry, access_seconds);
         let (key_len, value_len) = (length_u32(key.len()), length_u32(payload.value_len()));
         let header = Header { key_len, value_len, meta };
         let entry = Self(ledger.allocate(header.stored_offset() + payload.stored_bytes()));
@@ -72,17 +74,23 @@ impl Entry {
     pub fn copy_of(from: EntryRef<'_>, key: &[u8], ledger: &mut Ledger) -> Self {
         let header = from.header();
         let copy = Self::rekeyed(from, key, ledger);
-        if header.encoding() == Encoding::Boxed {
-            let buffer = new_buffer(&from.value().text(), ledger);
-            // SAFETY: the copy stores a word there, which so far names the original's buffer.
-            unsafe { copy.put_buffer(copy.header().stored_offset(), buffer) };
+        let at = copy.header().stored_offset();
+        match from.large() {
+            // SAFETY: the copy stores a word there, which so far names the original's collection.
+            Some(large) => unsafe { copy.put_word(at, large.duplicate(ledger).into_word()) },
+            None if header.encoding() == Encoding::Boxed => {
+                let buffer = new_buffer(from.stored_text(), ledger);
+                // SAFETY: the same with the original's buffer.
+                unsafe { copy.put_buffer(at, buffer) };
+            }
+            None => {}
         }
         copy
     }
 
-    /// Free the entry and its buffer.
+    /// Free the entry with its buffer or collection.
     pub fn free(self, ledger: &mut Ledger) {
-        self.free_buffer(ledger);
+        self.free_outside(ledger);
         // SAFETY: `self` owns the block and ends here.
         unsafe { ledger.free(self.0) };
     }
@@ -108,7 +116,8 @@ impl Entry {
     ) -> Self {
         let payload = Payload::of(value);
         let old = self.header();
-        let meta = meta_of(payload.encoding(), expire_at_ms.is_some(), access_seconds);
+        let has_expiry = expire_at_ms.is_some();
+        let meta = meta_of(value.kind(), payload.encoding(), has_expiry, access_seconds);
         let header =
             Header { key_len: old.key_len, value_len: length_u32(payload.value_len()), meta };
         let size = header.stored_offset() + payload.stored_bytes();
@@ -117,7 +126,7 @@ impl Entry {
             self.free(ledger);
             return made;
         }
-        self.free_buffer(ledger);
+        self.free_outside(ledger);
         // SAFETY: `is_snug` says that the block has room. The key moves first, before the front may
         // grow over it.
         unsafe {
@@ -167,12 +176,15 @@ impl Entry {
     }
 
     /// Make the value raw bytes of length `len`, keeping what was there and zeroing what is new.
-    /// Growing an already raw value leaves room for half as much again, so that APPEND costs
-    /// amortised constant time.
+    /// Growing an already raw string leaves room for half as much again, so that APPEND costs
+    /// amortised constant time; a packed collection, which is short, an eighth.
     pub fn into_raw(self, len: usize, ledger: &mut Ledger) -> Self {
         let header = self.header();
-        let is_growing_again = matches!(header.encoding(), Encoding::Raw | Encoding::Boxed);
-        let capacity = if is_growing_again { len + len / 2 } else { len };
+        let capacity = match (header.encoding(), header.kind()) {
+            (Encoding::Raw | Encoding::Boxed, Kind::String) => len + len / 2,
+            (Encoding::Raw | Encoding::Boxed, _) => len + len / 8,
+            _ => len,
+        };
         if header.encoding() == Encoding::Boxed {
             self.resize_buffer(len, capacity, ledger);
             return self;
@@ -187,7 +199,7 @@ impl Entry {
     pub fn raw_bytes_mut(&mut self) -> &mut [u8] {
         let header = self.header();
         let start = match header.encoding() {
-            Encoding::Int => return &mut [],
+            Encoding::Int | Encoding::Large => return &mut [],
             Encoding::Inline | Encoding::Raw => {
                 // SAFETY: the stored bytes lie inside the block.
                 unsafe { self.0.add(header.stored_offset()) }
@@ -219,11 +231,11 @@ impl Entry {
     }
 
     fn into_boxed(self, len: usize, capacity: usize, ledger: &mut Ledger) -> Self {
-        let text = self.as_ref().value().text();
+        let text = self.as_ref().text();
         let buffer = ledger.allocate(capacity.max(len));
         let old = self.header();
         let mut header = old;
-        header.meta = header.meta & !ENCODING_MASK | Encoding::Boxed as u32;
+        header.set_encoding(Encoding::Boxed);
         header.value_len = length_u32(len);
         let made = Self(ledger.allocate(header.stored_offset() + WORD_BYTES));
         // SAFETY: both blocks are fresh and large enough: an inline text is shorter than `len`,
@@ -242,10 +254,10 @@ impl Entry {
     fn into_raw_inline(self, len: usize, capacity: usize, ledger: &mut Ledger) -> Self {
         let old = self.header();
         let mut header = old;
-        header.meta = header.meta & !ENCODING_MASK | Encoding::Raw as u32;
+        header.set_encoding(Encoding::Raw);
         header.value_len = length_u32(len);
         let at = header.stored_offset();
-        let text = self.as_ref().value().text();
+        let text = self.as_ref().text();
         let text = &text[..text.len().min(len)];
         // SAFETY: the block is a live one of the seam.
         let has_room = at + len <= unsafe { alloc::usable_bytes(self.0) };
@@ -291,11 +303,51 @@ impl Entry {
         size <= usable && size + size / 4 + 16 >= usable
     }
 
-    fn free_buffer(&self, ledger: &mut Ledger) {
+    /// Put a collection outside in the place of the stored bytes; key and expiry stay.
+    pub fn into_large(self, kind: Kind, large: Box<Large>, ledger: &mut Ledger) -> Self {
+        let old = self.header();
+        let mut header = old;
+        header.set_encoding(Encoding::Large);
+        header.set_kind(kind);
+        header.value_len = WORD_BYTES as u32;
+        let made = Self(ledger.allocate(header.stored_offset() + WORD_BYTES));
+        // SAFETY: a fresh block with room for all parts.
+        unsafe {
+            made.put_front(header, self.as_ref().expire_at_ms());
+            made.put_bytes(header.key_offset(), self.as_ref().key());
+            made.put_word(header.stored_offset(), large.into_word());
+        }
+        self.free(ledger);
+        made
+    }
+
+    /// The collection outside, if that is what the entry holds.
+    pub fn large_mut(&mut self) -> Option<&mut Large> {
+        let word = self.as_ref().large_word()?;
+        // SAFETY: the entry owns the collection that the word names, and is borrowed exclusively.
+        Some(unsafe { Large::of_word_mut(word) })
+    }
+
+    /// Say what kind the stored bytes are now.
+    pub fn set_kind(&mut self, kind: Kind) {
+        let mut header = self.header();
+        header.set_kind(kind);
+        self.set_header(header);
+    }
+
+    /// A second handle to the entry, for a caller that stores what it makes of it over this one.
+    pub fn take_out(&mut self) -> Self {
+        Self(self.0)
+    }
+
+    fn free_outside(&self, ledger: &mut Ledger) {
         let header = self.header();
         if header.encoding() == Encoding::Boxed {
             // SAFETY: the entry owns its buffer; callers drop or overwrite the stored address next.
             unsafe { ledger.free(self.as_ref().buffer(header)) };
+        } else if let Some(word) = self.as_ref().large_word() {
+            // SAFETY: the entry owns the collection; as above.
+            unsafe { Large::from_word(word) }.free(ledger);
         }
     }
 
@@ -331,9 +383,15 @@ impl Entry {
     /// # Safety
     /// The block has room for a word at `offset`.
     unsafe fn put_buffer(&self, offset: usize, buffer: NonNull<u8>) {
-        let address = buffer.as_ptr().expose_provenance() as u64;
         // SAFETY: the caller's promise.
-        unsafe { self.0.as_ptr().add(offset).cast::<u64>().write_unaligned(address) };
+        unsafe { self.put_word(offset, buffer.as_ptr().expose_provenance() as u64) };
+    }
+
+    /// # Safety
+    /// The block has room for a word at `offset`.
+    unsafe fn put_word(&self, offset: usize, word: u64) {
+        // SAFETY: the caller's promise.
+        unsafe { self.0.as_ptr().add(offset).cast::<u64>().write_unaligned(word) };
     }
 
     /// # Safety
@@ -343,7 +401,7 @@ impl Entry {
         unsafe {
             match payload {
                 Payload::Int(value) => self.put_bytes(offset, &value.to_ne_bytes()),
-                Payload::Inline(bytes) => self.put_bytes(offset, bytes),
+                Payload::Inline(bytes) | Payload::Packed(bytes) => self.put_bytes(offset, bytes),
                 Payload::Boxed(bytes) => self.put_buffer(offset, new_buffer(bytes, ledger)),
             }
         }

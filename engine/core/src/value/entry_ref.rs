@@ -7,10 +7,14 @@
 use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 
-use super::ValueRef;
+use super::integer::IntText;
+use super::intset::Intset;
+use super::large::Large;
 use super::layout::{
     ACCESS_MASK, ACCESS_SHIFT, EMBSTR_BYTES_MAX, Encoding, HEADER_BYTES, Header, access_of,
 };
+use super::listpack::Listpack;
+use super::{HashRef, Kind, ListRef, SetRef, Text, Type, ValueRef, ZSetRef};
 use crate::alloc;
 
 /// A key with its value, borrowed from the table.
@@ -82,20 +86,95 @@ impl<'a> EntryRef<'a> {
     #[inline]
     pub fn value(self) -> ValueRef<'a> {
         let header = self.header();
+        if header.kind() == Kind::String {
+            return match header.encoding() {
+                Encoding::Int => ValueRef::Int(self.word(header.stored_offset()) as i64),
+                _ => ValueRef::Bytes(self.stored_text()),
+            };
+        }
+        self.collection(header)
+    }
+
+    fn collection(self, header: Header) -> ValueRef<'a> {
+        let large = self.large();
+        match header.kind() {
+            Kind::List => ValueRef::List(match large.and_then(Large::list) {
+                Some(list) => ListRef::Large(list),
+                None => ListRef::Packed(Listpack::new(self.stored_text())),
+            }),
+            Kind::Set => ValueRef::Set(match large.and_then(Large::table) {
+                Some(table) => SetRef::Large(table),
+                None => SetRef::Packed(Listpack::new(self.stored_text())),
+            }),
+            Kind::IntSet => ValueRef::Set(SetRef::Ints(Intset::new(self.stored_text()))),
+            Kind::ZSet => ValueRef::ZSet(match large.and_then(Large::sorted) {
+                Some(sorted) => ZSetRef::Large(sorted),
+                None => ZSetRef::Packed(Listpack::new(self.stored_text())),
+            }),
+            Kind::Hash => ValueRef::Hash(match large.and_then(Large::table) {
+                Some(table) => HashRef::Large(table),
+                None => HashRef::Packed(Listpack::new(self.stored_text())),
+            }),
+            Kind::String => ValueRef::Bytes(self.stored_text()),
+        }
+    }
+
+    /// The type, without touching the value.
+    #[inline]
+    pub fn type_of(self) -> Type {
+        self.header().kind().type_of()
+    }
+
+    /// What the stored bytes are.
+    pub(crate) fn kind(self) -> Kind {
+        self.header().kind()
+    }
+
+    /// The string's text: an integer is written out. Only for strings.
+    #[inline]
+    pub(crate) fn text(self) -> Text<'a> {
+        let header = self.header();
         match header.encoding() {
-            Encoding::Int => ValueRef::Int(self.word(header.stored_offset()) as i64),
+            Encoding::Int => Text::Digits(IntText::new(self.word(header.stored_offset()) as i64)),
+            _ => Text::Borrowed(self.stored_text()),
+        }
+    }
+
+    /// The stored bytes of a string or a packed collection; none of an integer or a large one.
+    #[inline]
+    pub(crate) fn stored_text(self) -> &'a [u8] {
+        let header = self.header();
+        match header.encoding() {
+            Encoding::Int | Encoding::Large => &[],
             Encoding::Inline | Encoding::Raw => {
-                ValueRef::Bytes(self.bytes(header.stored_offset(), header.value_len as usize))
+                self.bytes(header.stored_offset(), header.value_len as usize)
             }
             Encoding::Boxed => {
                 let buffer = self.buffer(header);
                 // SAFETY: the buffer holds `value_len` initialised bytes and lives as long as the
                 // entry.
-                ValueRef::Bytes(unsafe {
-                    std::slice::from_raw_parts(buffer.as_ptr(), header.value_len as usize)
-                })
+                unsafe { std::slice::from_raw_parts(buffer.as_ptr(), header.value_len as usize) }
             }
         }
+    }
+
+    /// The stored word that names a collection outside.
+    pub(super) fn large_word(self) -> Option<u64> {
+        let header = self.header();
+        (header.encoding() == Encoding::Large).then(|| self.word(header.stored_offset()))
+    }
+
+    /// The collection outside, if that is what the entry holds.
+    #[inline]
+    pub(crate) fn large(self) -> Option<&'a Large> {
+        // SAFETY: the entry owns the collection that the word names; both live as long as the
+        // borrow of the table.
+        self.large_word().map(|word| unsafe { Large::of_word(word) })
+    }
+
+    /// The first broken rule of a large collection, if any.
+    pub(crate) fn check_value(self) -> Result<(), String> {
+        self.large().map_or(Ok(()), Large::check_invariants)
     }
 
     /// Unix ms at which the key ends, if it does.
@@ -116,26 +195,35 @@ impl<'a> EntryRef<'a> {
         let header = self.header();
         // SAFETY: the entry is a live block of the seam.
         let own = unsafe { alloc::usable_bytes(self.start) };
-        if header.encoding() != Encoding::Boxed {
-            return own;
+        match header.encoding() {
+            // SAFETY: so is its buffer.
+            Encoding::Boxed => own + unsafe { alloc::usable_bytes(self.buffer(header)) },
+            _ => own + self.large().map_or(0, Large::charged_bytes),
         }
-        // SAFETY: so is its buffer.
-        own + unsafe { alloc::usable_bytes(self.buffer(header)) }
     }
 
-    /// Redis's name: `int`, `embstr` or `raw`.
+    /// Redis 7.0's name of the encoding (OBJECT ENCODING).
     pub fn encoding(self) -> &'static str {
         let header = self.header();
-        match header.encoding() {
-            Encoding::Int => "int",
-            Encoding::Inline if header.value_len as usize <= EMBSTR_BYTES_MAX => "embstr",
-            Encoding::Inline | Encoding::Raw | Encoding::Boxed => "raw",
+        match (self.value(), header.encoding()) {
+            (ValueRef::List(list), _) => list.encoding(),
+            (ValueRef::Set(set), _) => set.encoding(),
+            (ValueRef::ZSet(zset), _) => zset.encoding(),
+            (ValueRef::Hash(hash), _) => hash.encoding(),
+            (_, Encoding::Int) => "int",
+            (_, Encoding::Inline) if header.value_len as usize <= EMBSTR_BYTES_MAX => "embstr",
+            _ => "raw",
         }
+    }
+
+    /// The access clock of the last access.
+    pub(super) fn access_seconds(self) -> u32 {
+        self.header().meta >> ACCESS_SHIFT
     }
 
     /// Seconds since the last access (OBJECT IDLETIME). The clock has 24 bits: it wraps after 194
     /// days.
     pub fn idle_seconds(self, now_ms: i64) -> u64 {
-        u64::from(access_of(now_ms).wrapping_sub(self.header().meta >> ACCESS_SHIFT) & ACCESS_MASK)
+        u64::from(access_of(now_ms).wrapping_sub(self.access_seconds()) & ACCESS_MASK)
     }
 }

@@ -7,18 +7,18 @@
 //!  │ key_len │ value_len │ meta   │ expiry, ms   │ key bytes │ stored: an i64, the bytes,  │
 //!  │ u32     │ u32       │ u32    │ i64, if any  │           │ or the address of a buffer  │
 //!  └─────────┴───────────┴────────┴──────────────┴───────────┴─────────────────────────────┘
-//!  meta: 31..8 last access, unix seconds mod 2^24 │ 7..4 type │ 3 has expiry │ 2..0 encoding
+//!  meta: 31..8 last access, unix seconds mod 2^24 │ 7..4 kind │ 3 has expiry │ 2..0 encoding
 //! ```
 //! Twelve bytes of header and no alignment of what follows: a 16-byte key with a 64-byte value
 //! takes 92 bytes, which is mimalloc's class of 96; eight more would be the next class. An expiry
 //! costs its eight bytes only where there is one. Rejected: lengths as varints (saves 4 bytes, a
 //! class only for few sizes, for a branch on every access). A value above [`INLINE_BYTES_MAX`] has
 //! a buffer of its own, so that renaming, expiring or growing does not copy it; the buffer's
-//! capacity is what its size class holds, so nothing records it. A boxed collection will sit at the
-//! same place.
+//! capacity is what its size class holds, so nothing records it. A packed collection is bytes like a
+//! string's; a large one is an address at the same place (`large`).
 
 use super::integer::{INT_TEXT_BYTES_MAX, parse_i64};
-use super::{NewValue, Type};
+use super::{Kind, NewValue};
 
 pub(super) const HEADER_BYTES: usize = 12;
 pub(super) const EXPIRY_BYTES: usize = 8;
@@ -29,10 +29,11 @@ pub const INLINE_BYTES_MAX: usize = 1024;
 /// Longest string that Redis calls `embstr`.
 pub const EMBSTR_BYTES_MAX: usize = 44;
 
-pub(super) const ENCODING_MASK: u32 = 0b111;
+const ENCODING_MASK: u32 = 0b111;
 pub(super) const HAS_EXPIRY: u32 = 1 << 3;
-/// Type 0 is the string; the other types take these four bits.
-pub(super) const TYPE_SHIFT: u32 = 4;
+/// Four bits for [`Kind`].
+const KIND_SHIFT: u32 = 4;
+const KIND_MASK: u32 = 0b1111 << KIND_SHIFT;
 pub(super) const ACCESS_SHIFT: u32 = 8;
 pub(super) const ACCESS_MASK: u32 = (1 << 24) - 1;
 
@@ -48,6 +49,8 @@ pub(super) enum Encoding {
     Raw = 2,
     /// Bytes in a buffer of their own: `raw`.
     Boxed = 3,
+    /// A collection outside the entry: the address of a [`super::large::Large`].
+    Large = 4,
 }
 
 /// A value on its way into an entry.
@@ -55,6 +58,8 @@ pub(super) enum Encoding {
 pub(super) enum Payload<'a> {
     Int(i64),
     Inline(&'a [u8]),
+    /// Inline bytes that commands change in place.
+    Packed(&'a [u8]),
     Boxed(&'a [u8]),
 }
 
@@ -62,6 +67,8 @@ impl<'a> Payload<'a> {
     pub fn of(value: NewValue<'a>) -> Self {
         match value {
             NewValue::Int(value) => Self::Int(value),
+            NewValue::Packed(_, bytes) if bytes.len() > INLINE_BYTES_MAX => Self::Boxed(bytes),
+            NewValue::Packed(_, bytes) => Self::Packed(bytes),
             NewValue::Bytes(bytes) if bytes.len() > INLINE_BYTES_MAX => Self::Boxed(bytes),
             NewValue::Bytes(bytes) if bytes.len() > INT_TEXT_BYTES_MAX => Self::Inline(bytes),
             NewValue::Bytes(bytes) => parse_i64(bytes).map_or(Self::Inline(bytes), Self::Int),
@@ -72,6 +79,7 @@ impl<'a> Payload<'a> {
         match self {
             Self::Int(_) => Encoding::Int,
             Self::Inline(_) => Encoding::Inline,
+            Self::Packed(_) => Encoding::Raw,
             Self::Boxed(_) => Encoding::Boxed,
         }
     }
@@ -79,14 +87,14 @@ impl<'a> Payload<'a> {
     pub fn value_len(self) -> usize {
         match self {
             Self::Int(_) => WORD_BYTES,
-            Self::Inline(bytes) | Self::Boxed(bytes) => bytes.len(),
+            Self::Inline(bytes) | Self::Packed(bytes) | Self::Boxed(bytes) => bytes.len(),
         }
     }
 
     pub fn stored_bytes(self) -> usize {
         match self {
             Self::Int(_) | Self::Boxed(_) => WORD_BYTES,
-            Self::Inline(bytes) => bytes.len(),
+            Self::Inline(bytes) | Self::Packed(bytes) => bytes.len(),
         }
     }
 }
@@ -106,8 +114,21 @@ impl Header {
             0 => Encoding::Int,
             1 => Encoding::Inline,
             2 => Encoding::Raw,
-            _ => Encoding::Boxed,
+            3 => Encoding::Boxed,
+            _ => Encoding::Large,
         }
+    }
+
+    pub fn kind(self) -> Kind {
+        Kind::of_bits((self.meta & KIND_MASK) >> KIND_SHIFT)
+    }
+
+    pub fn set_encoding(&mut self, encoding: Encoding) {
+        self.meta = self.meta & !ENCODING_MASK | encoding as u32;
+    }
+
+    pub fn set_kind(&mut self, kind: Kind) {
+        self.meta = self.meta & !KIND_MASK | (kind as u32) << KIND_SHIFT;
     }
 
     pub fn has_expiry(self) -> bool {
@@ -124,7 +145,7 @@ impl Header {
 
     pub fn stored_bytes(self) -> usize {
         match self.encoding() {
-            Encoding::Int | Encoding::Boxed => WORD_BYTES,
+            Encoding::Int | Encoding::Boxed | Encoding::Large => WORD_BYTES,
             Encoding::Inline | Encoding::Raw => self.value_len as usize,
         }
     }
@@ -140,11 +161,17 @@ pub(super) fn length_u32(len: usize) -> u32 {
     len as u32
 }
 
-pub(super) fn meta_of(encoding: Encoding, has_expiry: bool, access_seconds: u32) -> u32 {
-    let string_type = (Type::String as u32) << TYPE_SHIFT;
+pub(super) fn meta_of(
+    kind: Kind,
+    encoding: Encoding,
+    has_expiry: bool,
+    access_seconds: u32,
+) -> u32 {
+    let kind = (kind as u32) << KIND_SHIFT;
     let expiry = if has_expiry { HAS_EXPIRY } else { 0 };
-    (access_seconds & ACCESS_MASK) << ACCESS_SHIFT | string_type | expiry | encoding as u32
+    (access_seconds & ACCESS_MASK) << ACCESS_SHIFT | kind | expiry | encoding as u32
 }
+
 /// The access clock: unix seconds mod 2^24.
 pub(crate) fn access_of(now_ms: i64) -> u32 {
     (now_ms.max(0) / 1000) as u32 & ACCESS_MASK

@@ -97,6 +97,7 @@ fn serialized_bytes(value: ValueRef<'_>) -> usize {
         ValueRef::Bytes(bytes) if bytes.len() < 1 << 6 => bytes.len() + 1,
         ValueRef::Bytes(bytes) if bytes.len() < 1 << 14 => bytes.len() + 2,
         ValueRef::Bytes(bytes) => bytes.len() + 5,
+        collection => collection.elements().unwrap_or(0),
     }
 }
 

@@ -6,35 +6,28 @@ use crate::command::{Cx, texts};
 use crate::keyspace::Expiry;
 use crate::resp::{Args, Reply};
 use crate::value::integer::{IntText, parse_i64};
-use crate::value::{NewValue, ValueRef};
+use crate::value::{NewValue, Type, ValueRef};
 
 fn write_value(reply: &mut Reply, value: ValueRef<'_>) {
     match value {
-        ValueRef::Bytes(bytes) => reply.bulk(bytes),
         ValueRef::Int(number) => reply.bulk_int(number),
+        value => reply.bulk(&value.text()),
     }
 }
 
-/// Answer the value of `key`, or null; gives whether it is there. One lookup when the key is there
-/// and was read lately.
-pub fn reply_value(cx: &mut Cx<'_>, key: &[u8]) -> bool {
-    let db = cx.session.db;
-    let found = if cx.state.save.child.is_none() {
-        cx.state.keyspace.db_mut(db).get_and_note(key, cx.now_ms)
-    } else {
-        cx.state.keyspace.db(db).get(key)
-    };
-    if let Some(entry) = found {
-        if !entry.is_expired(cx.now_ms) {
-            write_value(cx.reply, entry.value());
-            cx.count_read(true);
-            return true;
+/// Answer the string at `key`, or null; gives whether it is there. `None`: another type is there,
+/// and that has been answered.
+pub fn reply_value(cx: &mut Cx<'_>, key: &[u8]) -> Option<bool> {
+    match cx.read_typed(key, Type::String)? {
+        (Some(value), reply) => {
+            write_value(reply, value);
+            Some(true)
         }
-        cx.is_there(db, key); // deletes it
+        (None, reply) => {
+            reply.null();
+            Some(false)
+        }
     }
-    cx.count_read(false);
-    cx.reply.null();
-    false
 }
 
 /// GET key.
@@ -46,14 +39,17 @@ pub fn get(cx: &mut Cx<'_>, args: Args<'_>) {
 pub fn mget(cx: &mut Cx<'_>, args: Args<'_>) {
     cx.reply.array(args.len() - 1);
     for key in args.iter().skip(1) {
-        reply_value(cx, key);
+        match cx.read_any(key) {
+            (Some(value), reply) if value.type_of() == Type::String => write_value(reply, value),
+            (_, reply) => reply.null(),
+        }
     }
 }
 
 /// GETDEL key.
 pub fn getdel(cx: &mut Cx<'_>, args: Args<'_>) {
     let key = args.get(1);
-    if reply_value(cx, key) {
+    if reply_value(cx, key) == Some(true) {
         cx.delete(key);
         cx.rewrite(&[b"DEL".as_slice(), key]);
     }
@@ -67,7 +63,7 @@ pub fn getex(cx: &mut Cx<'_>, args: Args<'_>) {
         Err(text) => return cx.reply.error(text),
     };
     let mark = cx.reply.len();
-    if !reply_value(cx, key) {
+    if reply_value(cx, key) != Some(true) {
         return;
     }
     if let Some((unit, at)) = options.expiry {
@@ -103,8 +99,8 @@ fn expire_read(cx: &mut Cx<'_>, key: &[u8], unit: Unit, at_ms: i64) {
 
 /// STRLEN key.
 pub fn strlen(cx: &mut Cx<'_>, args: Args<'_>) {
-    let length = cx.read(args.get(1)).map_or(0, |value| value.text().len());
-    cx.reply.int(length as i64);
+    let Some((value, reply)) = cx.read_typed(args.get(1), Type::String) else { return };
+    reply.int(value.map_or(0, |value| value.text().len()) as i64);
 }
 
 /// GETRANGE key start end, and SUBSTR.
@@ -112,8 +108,11 @@ pub fn getrange(cx: &mut Cx<'_>, args: Args<'_>) {
     let (Some(start), Some(end)) = (parse_i64(args.get(2)), parse_i64(args.get(3))) else {
         return cx.reply.error(texts::NOT_INTEGER);
     };
-    let part = cx.read(args.get(1)).map(|value| slice(&value.text(), start, end).to_vec());
-    cx.reply.bulk(&part.unwrap_or_default());
+    let Some((value, reply)) = cx.read_typed(args.get(1), Type::String) else { return };
+    match value.map(ValueRef::text) {
+        Some(text) => reply.bulk(slice(&text, start, end)),
+        None => reply.bulk(b""),
+    }
 }
 
 /// The bytes from `start` to `end`, both included; negative ones count from the end.
@@ -135,7 +134,8 @@ pub fn setrange(cx: &mut Cx<'_>, args: Args<'_>) {
         Some(offset) if offset < 0 => return cx.reply.error("ERR offset is out of range"),
         Some(offset) => offset as u64,
     };
-    let length = cx.find(key).map(|entry| entry.value().text().len());
+    let Some(held) = cx.find_string(key) else { return };
+    let length = held.map(|value| value.text().len());
     if bytes.is_empty() {
         return cx.reply.int(length.unwrap_or(0) as i64);
     }
@@ -155,8 +155,8 @@ fn is_too_long(cx: &Cx<'_>, held: u64, added: usize) -> bool {
 /// APPEND key value.
 pub fn append(cx: &mut Cx<'_>, args: Args<'_>) {
     let (key, bytes) = (args.get(1), args.get(2));
-    let held = cx.find(key).map(|entry| entry.value().text().len());
-    let length = match held {
+    let Some(held) = cx.find_string(key) else { return };
+    let length = match held.map(|value| value.text().len()) {
         None => {
             cx.store(key, NewValue::Bytes(bytes), Expiry::Never);
             bytes.len()

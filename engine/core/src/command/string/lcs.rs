@@ -4,6 +4,7 @@
 
 use crate::command::{Cx, texts};
 use crate::resp::Args;
+use crate::value::Type;
 use crate::value::integer::parse_i64;
 
 /// Cells of the table: 4 bytes each.
@@ -51,9 +52,17 @@ struct Run {
 
 /// LCS key1 key2 [LEN] [IDX] [MINMATCHLEN length] [WITHMATCHLEN].
 pub fn lcs(cx: &mut Cx<'_>, args: Args<'_>) {
-    let mut value =
-        |key: &[u8]| cx.read(key).map(|value| value.text().to_vec()).unwrap_or_default();
-    let (a, b) = (value(args.get(1)), value(args.get(2)));
+    let mut texts = [Vec::new(), Vec::new()];
+    for (text, key) in texts.iter_mut().zip([args.get(1), args.get(2)]) {
+        match cx.read_any(key) {
+            (Some(value), reply) if value.type_of() != Type::String => {
+                return reply.error("ERR The specified keys must contain string values");
+            }
+            (Some(value), _) => *text = value.text().to_vec(),
+            (None, _) => {}
+        }
+    }
+    let [a, b] = texts;
     let options = match Options::read(args) {
         Ok(options) => options,
         Err(text) => return cx.reply.error(text),

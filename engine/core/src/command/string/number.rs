@@ -4,8 +4,8 @@ use crate::command::extended::Extended;
 use crate::command::{Cx, texts};
 use crate::keyspace::Expiry;
 use crate::resp::Args;
-use crate::value::NewValue;
 use crate::value::integer::parse_i64;
+use crate::value::{NewValue, ValueRef};
 
 /// INCR key.
 pub fn incr(cx: &mut Cx<'_>, args: Args<'_>) {
@@ -35,7 +35,8 @@ pub fn decrby(cx: &mut Cx<'_>, args: Args<'_>) {
 }
 
 fn add(cx: &mut Cx<'_>, key: &[u8], step: i64) {
-    let held = cx.find(key).map_or(Some(0), |entry| entry.value().as_int());
+    let Some(held) = cx.find_string(key) else { return };
+    let held = held.map_or(Some(0), ValueRef::as_int);
     let Some(held) = held else { return cx.reply.error(texts::NOT_INTEGER) };
     let Some(sum) = held.checked_add(step) else {
         return cx.reply.error("ERR increment or decrement would overflow");
@@ -47,9 +48,10 @@ fn add(cx: &mut Cx<'_>, key: &[u8], step: i64) {
 /// INCRBYFLOAT key increment. Logged as the result, so that no replay computes again.
 pub fn incrbyfloat(cx: &mut Cx<'_>, args: Args<'_>) {
     let key = args.get(1);
-    let held = match cx.find(key) {
+    let Some(held) = cx.find_string(key) else { return };
+    let held = match held {
         None => Some(Extended::ZERO),
-        Some(entry) => Extended::parse(&entry.value().text()),
+        Some(value) => Extended::parse(&value.text()),
     };
     let (Some(held), Some(step)) = (held, Extended::parse(args.get(2))) else {
         return cx.reply.error(texts::NOT_FLOAT);

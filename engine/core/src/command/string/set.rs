@@ -32,8 +32,13 @@ pub fn set(cx: &mut Cx<'_>, args: Args<'_>) {
 
 fn set_with(cx: &mut Cx<'_>, args: Args<'_>, options: Options, expiry: Expiry) {
     let (key, value) = (args.get(1), args.get(2));
-    let is_there =
-        if options.is_get { reply_value(cx, key) } else { cx.is_there(cx.session.db, key) };
+    let is_there = match options.is_get {
+        true => match reply_value(cx, key) {
+            Some(is_there) => is_there,
+            None => return,
+        },
+        false => cx.is_there(cx.session.db, key),
+    };
     if (options.is_nx && is_there) || (options.is_xx && !is_there) {
         if !options.is_get {
             cx.reply.null();
@@ -102,7 +107,9 @@ fn set_for(cx: &mut Cx<'_>, args: Args<'_>, unit: Unit, name: &str) {
 /// GETSET key value.
 pub fn getset(cx: &mut Cx<'_>, args: Args<'_>) {
     let (key, value) = (args.get(1), args.get(2));
-    reply_value(cx, key);
+    if reply_value(cx, key).is_none() {
+        return;
+    }
     cx.store(key, NewValue::Bytes(value), Expiry::Never);
     cx.rewrite(&[b"SET".as_slice(), key, value]);
 }

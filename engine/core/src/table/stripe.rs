@@ -292,17 +292,18 @@ impl Stripe {
         unsafe { own_entry(taken) }
     }
 
-    /// Exchange an entry for what `change` makes of it (the same key).
-    pub fn change(&mut self, index: usize, change: impl FnOnce(Entry) -> Entry) {
+    /// Exchange an entry for what `change` makes of it (the same key); gives what else it gives.
+    pub fn change<R>(&mut self, index: usize, change: impl FnOnce(Entry) -> (Entry, R)) -> R {
         let slot = &mut self.slots.as_mut_slice()[index];
         debug_assert_ne!(*slot, EMPTY);
         let (tag, had_expiry) = (slot_tag(*slot), *slot & HAS_EXPIRY);
         // SAFETY: occupied, borrowed exclusively, and stored over in the next line.
-        let entry = change(unsafe { own_entry(*slot) });
+        let (entry, result) = change(unsafe { own_entry(*slot) });
         let expire_at_ms = entry.as_ref().expire_at_ms();
         *slot = pack(tag, entry);
         self.expires = self.expires + u32::from(expire_at_ms.is_some()) - had_expiry as u32;
         self.note_due(expire_at_ms);
+        result
     }
 
     fn note_due(&mut self, expire_at_ms: Option<i64>) {

@@ -1,4 +1,5 @@
-//! Walking a database: SCAN, RANDOMKEY and the whole iteration of snapshots and digests.
+//! Walking a table: SCAN, random entries, the whole iteration of snapshots and digests, and the
+//! steps of the expiry cycle.
 //! All of it goes in hash order, which the stripes keep by themselves. Allocates nothing (I1: the
 //! fork child walks here).
 //!
@@ -6,11 +7,11 @@
 //! bound's low 16 bits are zero at every depth. So splits, growth and deletions between two calls
 //! cannot move a key across it: each call visits every key with a hash in `[bound, next bound)`,
 //! and the calls together cover the whole space, so a key that is there all the time is visited at
-//! least once (exactly once, unless the database was emptied in between, which makes bounds
+//! least once (exactly once, unless the table was emptied in between, which makes bounds
 //! coarser). Keys that share prefix and tag cannot be told apart by a bound and are visited
 //! together. Cursors stay below 2^48, since some clients parse them as signed numbers or doubles.
 
-use super::db::Db;
+use super::Table;
 use super::directory::Directory;
 use super::hash::KeyHash;
 use super::stripe::{PREFETCH_DISTANCE, TAG_BITS, tag_of};
@@ -23,7 +24,7 @@ const CURSOR_SHIFT: u32 = 16;
 const SLOTS_PER_KEY: usize = 16;
 const SLOTS_MIN: usize = 256;
 
-impl Db {
+impl Table {
     /// SCAN: visit about `count` keys from `cursor` (0 starts); gives the next cursor (0 ends). A
     /// key that is there during the whole iteration is visited at least once. Any cursor is taken:
     /// one that was never given out just starts somewhere.
@@ -70,7 +71,7 @@ impl Db {
     ///
     /// A place of the directory is drawn and kept in proportion to how full its stripe is, against
     /// four times the mean, so that keys in thin and in full stripes come up alike; then slots in
-    /// it until one is occupied. Both loops are bounded: a database that is nearly empty after many
+    /// it until one is occupied. Both loops are bounded: a table that is nearly empty after many
     /// deletions takes the next key there is.
     pub fn random(&self, draw: u64) -> Option<EntryRef<'_>> {
         let directory = &self.directory;
@@ -133,7 +134,7 @@ fn next_bound(prefix: u64, depth: u32, tag: Option<u64>) -> u64 {
     (granule << unit) & (u64::MAX >> CURSOR_SHIFT)
 }
 
-/// All entries of a database, in hash order.
+/// All entries of a table, in hash order.
 #[derive(Debug, Clone)]
 pub struct Iter<'a> {
     directory: &'a Directory,

@@ -1,30 +1,31 @@
 //! The active expiry cycle: finding keys that have ended, in bounded steps.
 //! Not here: lazy expiry (callers look at `EntryRef::is_expired`), deleting and logging (the
 //! caller's, through `effects`). Every stripe knows an instant before which nothing in it ends, and
-//! the database one for all: when nothing is due a step costs nothing, and else it opens only
+//! the table one for all: when nothing is due a step costs nothing, and else it opens only
 //! stripes that hold something due, and in them only entries that have an expiry. Rejected: a
 //! second table of expiries (memory, as in Redis); sampling at random (leaves a quarter behind).
 
-use super::db::Db;
+use super::Table;
 use super::hash::KeyHash;
+use super::stripe::PREFETCH_DISTANCE;
 
 /// Entries with an expiry that one step may read: about a millisecond.
 const ENTRIES_PER_STEP_MAX: usize = 16 * 1024;
 
-impl Db {
+impl Table {
     /// One step of the expiry cycle: report up to `max` expired keys. The caller deletes and logs
-    /// them; one that it does not delete is reported again. Resumes where it stopped; a full answer
-    /// means that there may be more.
-    pub fn take_due(&mut self, now_ms: i64, max: usize) -> Vec<Vec<u8>> {
+    /// them; one that it does not delete is reported again. Goes on at `cursor`, a bound in hash
+    /// space; a full answer means that there may be more.
+    pub fn take_due(&mut self, cursor: &mut u64, now_ms: i64, max: usize) -> Vec<Vec<u8>> {
         let mut due = Vec::new();
         if max == 0 || now_ms <= self.next_due_ms {
             return due;
         }
         let mut entries_left = ENTRIES_PER_STEP_MAX;
-        let mut place = self.directory.place_of(KeyHash(self.due_cursor));
+        let mut place = self.directory.place_of(KeyHash(*cursor));
         while place < self.directory.places() {
             if entries_left == 0 {
-                self.due_cursor = self.directory.start_of(place);
+                *cursor = self.directory.start_of(place);
                 return due;
             }
             if self.directory.at_place(place).next_due_ms() < now_ms {
@@ -33,12 +34,12 @@ impl Db {
             }
             if due.len() >= max {
                 // The same stripe again: it may hold more.
-                self.due_cursor = self.directory.start_of(place);
+                *cursor = self.directory.start_of(place);
                 return due;
             }
             place = self.directory.next_place(place);
         }
-        self.due_cursor = 0;
+        *cursor = 0;
         self.next_due_ms = self.directory.next_due_ms();
         due
     }
@@ -54,7 +55,7 @@ impl Db {
         let stripe = self.directory.at_place_mut(place);
         let (mut soonest_ms, mut read) = (i64::MAX, 0);
         for index in 0..stripe.slots_len() {
-            stripe.prefetch_expiring_at(index + super::stripe::PREFETCH_DISTANCE);
+            stripe.prefetch_expiring_at(index + PREFETCH_DISTANCE);
             let Some(entry) = stripe.expiring_entry_at(index) else { continue };
             read += 1;
             soonest_ms = soonest_ms.min(entry.expire_at_ms().unwrap_or(i64::MAX));
