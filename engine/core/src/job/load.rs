@@ -37,6 +37,7 @@ pub fn reload(cx: &mut Cx<'_>, is_saving: bool) -> Result<()> {
     let options = LoadOptions {
         databases: cx.state.config.databases,
         expire_before_ms: Some(cx.now_ms),
+        is_digested: false,
         progress: &mut |_, _| true,
     };
     let (keyspace, _) = rdb::load(&cx.state.config.rdb_path(), options)?;
@@ -70,7 +71,8 @@ pub fn load_at_boot(shared: &Arc<Shared>) -> Result<u64> {
         !shared.is_stopping.load(Ordering::Acquire)
     };
     let expire_before_ms = Some(shared.clock.unix_ms());
-    let options = LoadOptions { databases, expire_before_ms, progress: &mut progress };
+    let options =
+        LoadOptions { databases, expire_before_ms, is_digested: false, progress: &mut progress };
     let loaded = match rdb::load(&path, options) {
         Ok((keyspace, _)) => Some(keyspace),
         Err(error) if error.code == "FILE_MISSING" => None,
@@ -112,8 +114,10 @@ fn load_for(shared: &Shared, job: &Job, path: &Path) -> Result<(Keyspace, rdb::S
         !job.is_cancelled()
     };
     let expire_before_ms = Some(shared.clock.unix_ms());
-    let loaded =
-        rdb::load(path, LoadOptions { databases, expire_before_ms, progress: &mut progress });
+    let is_digested = true;
+    let progress = &mut progress;
+    let options = LoadOptions { databases, expire_before_ms, is_digested, progress };
+    let loaded = rdb::load(path, options);
     if job.is_cancelled() { Err(cancelled()) } else { loaded }
 }
 

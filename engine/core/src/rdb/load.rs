@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use super::parse::{Key, Sink, Taken, parse};
-use super::reader::Reader;
+use super::reader::{Manner, Reader};
 use super::strings::Loaded;
 use super::{LoadOptions, Summary};
 use crate::error::Result;
@@ -19,8 +19,8 @@ use crate::value::NewValue;
 /// `RDB_TYPE_UNSUPPORTED` (names db and key), `RDB_FUNCTIONS_UNSUPPORTED`,
 /// `RDB_DATABASE_OUT_OF_RANGE`, `RDB_ALIEN` (not an RDB file), `CANCELLED`, I/O codes.
 pub fn load(path: &Path, options: LoadOptions<'_>) -> Result<(Keyspace, Summary)> {
-    let LoadOptions { databases, expire_before_ms, progress } = options;
-    let from = Reader::open(path, false, progress)?;
+    let LoadOptions { databases, expire_before_ms, is_digested, progress } = options;
+    let from = Reader::open(path, Manner { is_past_cache: false, is_digested }, progress)?;
     let mut sink = KeyspaceSink { keyspace: Keyspace::new(databases), expire_before_ms };
     if let Some(now_ms) = expire_before_ms {
         sink.keyspace.tick(now_ms); // keys begin to be idle when they are loaded

@@ -3,14 +3,15 @@
 //! child and allocates nothing (I1).
 //!
 //! `format` the bytes · `save` and `parse` the framing, side by side · `strings` lengths and
-//! strings both ways · `lzf`, `crc` · `writer`, `reader` the file · `load` into a keyspace ·
-//! `verify` into nothing. `docs/formats/rdb.md` is the same in prose.
+//! strings both ways · `lzf`, `crc` · `writer`, `reader` (over `read_ahead`) the file · `load` into
+//! a keyspace · `verify` into nothing. `docs/formats/rdb.md` is the same in prose.
 
 mod crc;
 mod format;
 mod load;
 mod lzf;
 mod parse;
+mod read_ahead;
 mod reader;
 mod save;
 mod strings;
@@ -65,7 +66,7 @@ pub struct Summary {
     pub is_checksummed: bool,
     /// Bytes after the end, which a load ignores and [`verify`] refuses.
     pub trailing_bytes: u64,
-    /// SHA-256 of the whole file, lower-case hex.
+    /// SHA-256 of the whole file, lower-case hex; empty when it was not asked for.
     pub sha256: String,
 }
 
@@ -103,6 +104,8 @@ pub struct LoadOptions<'a> {
     pub databases: usize,
     /// Keys that end at or before this instant are left out (`None` keeps all).
     pub expire_before_ms: Option<i64>,
+    /// Take the SHA-256 of the file on the way ([`Summary::sha256`]).
+    pub is_digested: bool,
     /// Bytes read so far and in all, told about every MiB; answering `false` cancels (`CANCELLED`).
     pub progress: &'a mut dyn FnMut(u64, u64) -> bool,
 }

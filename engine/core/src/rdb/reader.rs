@@ -1,54 +1,57 @@
-//! The file as the parser sees it: bytes with an offset, read in large blocks, with checksum and
-//! SHA-256 in the same pass. It knows lengths only as far as the file goes on (I7): a claim past
-//! the file's end is `RDB_TRUNCATED`, not memory. What the bytes mean stands in `strings` and
-//! `parse`.
+//! The file as the parser sees it: bytes with an offset and a checksum, in blocks that are read
+//! ahead (`read_ahead`). It knows lengths only as far as the file goes on (I7): a claim past the
+//! file's end is `RDB_TRUNCATED`, not memory. What the bytes mean stands in `strings` and `parse`.
 
-#![allow(unsafe_code)] // posix_fadvise, fsync
+#![allow(unsafe_code)] // posix_fadvise
 
 use std::fs::File;
-use std::io::Read;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use sha2::{Digest, Sha256};
-
 use super::crc::Crc64;
+use super::read_ahead::{Block, Blocks, HEADROOM_BYTES};
 use crate::error::{EngineError, Result};
 
-/// One read call asks for so much; progress is told as often.
-const BLOCK_BYTES: usize = 1024 * 1024;
+/// Progress is told so often.
+const PROGRESS_BYTES: u64 = 1024 * 1024;
 
 /// Bytes read and bytes in all; `false` cancels.
 pub(super) type Progress<'a> = &'a mut dyn FnMut(u64, u64) -> bool;
 
+/// How a file is read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Manner {
+    /// What is read comes from the disk, not from the page cache (the file is fsynced first).
+    pub(super) is_past_cache: bool,
+    /// The SHA-256 of the whole file is wanted.
+    pub(super) is_digested: bool,
+}
+
 /// A file being read from its beginning to its end.
 pub(super) struct Reader<'a> {
-    file: File,
+    blocks: Blocks,
     path: &'a Path,
     progress: Progress<'a>,
+    told_bytes: u64,
     /// Length of the file when it was opened.
     size_bytes: u64,
+    is_digested: bool,
     buffer: Vec<u8>,
     /// The next byte to give out, in the buffer.
     at: usize,
     /// The end of what was read, in the buffer.
     end: usize,
-    /// Where the buffer's first byte stands in the file.
-    buffer_offset: u64,
-    /// Bytes of the buffer that the checksum has seen.
-    summed: usize,
+    /// Where that end stands in the file.
+    read_bytes: u64,
+    /// The checksum of everything before `summed` in the buffer; never beyond `at`.
     crc: Crc64,
-    sha256: Sha256,
+    summed: usize,
 }
 
 impl<'a> Reader<'a> {
-    /// Open a regular file. `is_past_cache`: what is read comes from the disk, not from memory.
-    pub(super) fn open(
-        path: &'a Path,
-        is_past_cache: bool,
-        progress: Progress<'a>,
-    ) -> Result<Self> {
+    /// Open a regular file.
+    pub(super) fn open(path: &'a Path, manner: Manner, progress: Progress<'a>) -> Result<Self> {
         let wrap = |error: std::io::Error| EngineError::from_io("read", path, &error);
         // Without O_NONBLOCK a named pipe would hold the open until somebody writes.
         let flags = libc::O_NONBLOCK | libc::O_CLOEXEC;
@@ -58,24 +61,25 @@ impl<'a> Reader<'a> {
         if !found.is_file() {
             return Err(alien(path, "it is not a regular file"));
         }
-        if is_past_cache {
+        if manner.is_past_cache {
             // Only clean pages can be dropped, so they go to the disk first.
             file.sync_all().map_err(wrap)?;
             advise(&file, libc::POSIX_FADV_DONTNEED);
         }
         advise(&file, libc::POSIX_FADV_SEQUENTIAL);
         Ok(Self {
-            file,
+            blocks: Blocks::of(file, found.len(), manner.is_digested).map_err(wrap)?,
             path,
             progress,
+            told_bytes: 0,
             size_bytes: found.len(),
-            buffer: vec![0; BLOCK_BYTES.min(usize::try_from(found.len()).unwrap_or(BLOCK_BYTES))],
+            is_digested: manner.is_digested,
+            buffer: Vec::new(),
             at: 0,
             end: 0,
-            buffer_offset: 0,
-            summed: 0,
+            read_bytes: 0,
             crc: Crc64::new(),
-            sha256: Sha256::new(),
+            summed: 0,
         })
     }
 
@@ -85,7 +89,7 @@ impl<'a> Reader<'a> {
 
     /// Where the next byte stands in the file.
     pub(super) fn offset(&self) -> u64 {
-        self.buffer_offset + self.at as u64
+        self.read_bytes - (self.end - self.at) as u64
     }
 
     /// The next byte.
@@ -129,18 +133,17 @@ impl<'a> Reader<'a> {
         self.crc.value()
     }
 
-    /// Read whatever is left, for the SHA-256's sake; gives how many bytes that was and the SHA-256
-    /// of the whole file.
+    /// End the reading. Gives how many bytes were left and the SHA-256 of the whole file, for whose
+    /// sake they are read (empty if it was not wanted).
     pub(super) fn finish(mut self) -> Result<(u64, String)> {
-        let from = self.offset();
-        while self.offset() < self.size_bytes {
-            let left = self.size_bytes - self.offset();
-            self.take(usize::try_from(left).unwrap_or(BLOCK_BYTES).min(BLOCK_BYTES))?;
+        let left = self.size_bytes - self.offset();
+        while self.is_digested && self.read_bytes < self.size_bytes {
+            self.at = self.end;
+            self.fill(1)?;
         }
         self.tell_progress()?;
-        let digest = self.sha256.finalize();
-        let hex = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok((self.size_bytes - from, hex))
+        let wrap = |error| EngineError::from_io("read", self.path, &error);
+        Ok((left, self.blocks.sha256().map_err(wrap)?))
     }
 
     /// Make `size` bytes available behind `at`.
@@ -149,40 +152,46 @@ impl<'a> Reader<'a> {
         if !self.has(size) {
             return Err(self.truncated(size));
         }
-        self.checksum();
-        self.buffer.copy_within(self.at..self.end, 0);
-        self.buffer_offset += self.at as u64;
-        (self.end, self.at, self.summed) = (self.end - self.at, 0, 0);
-        if self.buffer.len() < size {
-            // The file has so many bytes, so the memory is warranted.
-            self.buffer.resize(size, 0);
+        while self.end - self.at < size {
+            match self.blocks.next() {
+                Ok(Some(block)) => self.adopt(block, size),
+                Ok(None) => return Err(self.truncated(size)),
+                Err(error) => return Err(EngineError::from_io("read", self.path, &error)),
+            }
         }
-        while self.end < size {
-            self.read_block(size)?;
+        if self.read_bytes - self.told_bytes >= PROGRESS_BYTES {
+            self.tell_progress()?;
         }
-        self.tell_progress()
+        Ok(())
     }
 
-    fn read_block(&mut self, size: usize) -> Result<()> {
-        // What is appended after the opening is not looked at.
-        let left = self.size_bytes - self.buffer_offset - self.end as u64;
-        let room = usize::try_from(left).unwrap_or(usize::MAX).min(self.buffer.len() - self.end);
-        match self.file.read(&mut self.buffer[self.end..self.end + room]) {
-            // Shorter than when it was opened: somebody cut it meanwhile.
-            Ok(0) => Err(self.truncated(size)),
-            Ok(read) => {
-                self.sha256.update(&self.buffer[self.end..self.end + read]);
-                self.end += read;
-                Ok(())
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => Ok(()),
-            Err(error) => Err(EngineError::from_io("read", self.path, &error)),
+    /// Go on in `block`, after what is left of the one before; `size` bytes are wanted in one
+    /// piece.
+    fn adopt(&mut self, mut block: Block, size: usize) {
+        let left = self.end - self.at;
+        self.read_bytes += block.len as u64;
+        self.crc = block.crc_before;
+        if left <= HEADROOM_BYTES {
+            let start = HEADROOM_BYTES - left;
+            block.bytes[start..HEADROOM_BYTES].copy_from_slice(&self.buffer[self.at..self.end]);
+            let spent = std::mem::replace(&mut self.buffer, block.bytes);
+            self.blocks.give_back(spent);
+            (self.at, self.summed, self.end) = (start, HEADROOM_BYTES, HEADROOM_BYTES + block.len);
+            return;
         }
+        // A long string: gathered. The file has so many bytes, so the memory is warranted.
+        let read = &block.bytes[HEADROOM_BYTES..HEADROOM_BYTES + block.len];
+        self.buffer.copy_within(self.at..self.end, 0);
+        self.buffer.truncate(left);
+        self.buffer.reserve_exact(size.max(left + read.len()) - left);
+        self.buffer.extend_from_slice(read);
+        (self.at, self.summed, self.end) = (0, left, self.buffer.len());
+        self.blocks.give_back(block.bytes);
     }
 
     fn tell_progress(&mut self) -> Result<()> {
-        let read = self.buffer_offset + self.end as u64;
-        if (self.progress)(read, self.size_bytes) {
+        self.told_bytes = self.read_bytes;
+        if (self.progress)(self.read_bytes, self.size_bytes) {
             return Ok(());
         }
         let text = format!("reading {} was cancelled", self.path.display());
@@ -235,3 +244,7 @@ fn advise(file: &File, advice: libc::c_int) {
     // SAFETY: a system call on a descriptor, no memory involved.
     unsafe { libc::posix_fadvise(file.as_raw_fd(), 0, 0, advice) };
 }
+
+#[cfg(test)]
+#[path = "reader_tests.rs"]
+mod tests;

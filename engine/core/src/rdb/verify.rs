@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::Summary;
 use super::parse::{Key, Sink, Taken, parse};
-use super::reader::Reader;
+use super::reader::{Manner, Reader};
 use super::strings::Loaded;
 use crate::error::Result;
 use crate::limits::DATABASES_MAX;
@@ -17,7 +17,8 @@ use crate::limits::DATABASES_MAX;
 /// # Errors
 /// As [`super::load`].
 pub fn verify(path: &Path, progress: &mut dyn FnMut(u64, u64) -> bool) -> Result<Summary> {
-    parse(Reader::open(path, true, progress)?, &mut Nothing, true)
+    let manner = Manner { is_past_cache: true, is_digested: true };
+    parse(Reader::open(path, manner, progress)?, &mut Nothing, true)
 }
 
 struct Nothing;

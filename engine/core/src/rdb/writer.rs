@@ -1,6 +1,7 @@
-//! The buffer between the encoder and the file: bytes in, large `write` calls out, one checksum
-//! pass over the buffer. Runs in the fork child: no allocation, no lock, no panic (I1). Errors are
-//! error numbers: the child has no text.
+//! The buffer between the encoder and the file: bytes in, large `write` calls out. The checksum is
+//! taken of each stretch right after it was written, while the nearest cache still holds it. Runs
+//! in the fork child: no allocation, no lock, no panic (I1). Errors are error numbers: the child
+//! has no text.
 
 #![allow(unsafe_code)] // write, sync_file_range
 
@@ -13,11 +14,16 @@ use super::crc::Crc64;
 /// wait for the whole file.
 const WRITE_BACK_BYTES: u64 = 16 * 1024 * 1024;
 
+/// Bytes of a stretch: half of a first-level cache.
+const STRETCH_BYTES: usize = 16 * 1024;
+
 /// Writes to a descriptor through a buffer that the caller lends.
 pub(super) struct Writer<'a> {
     fd: RawFd,
     buffer: &'a mut [u8],
     used: usize,
+    /// Where the stretch ends: what goes beyond is put slowly.
+    stretch_end: usize,
     /// Bytes of the buffer that the checksum has seen.
     summed: usize,
     crc: Option<Crc64>,
@@ -28,7 +34,8 @@ pub(super) struct Writer<'a> {
 impl<'a> Writer<'a> {
     pub(super) fn new(fd: RawFd, buffer: &'a mut [u8], is_checksummed: bool) -> Self {
         let crc = is_checksummed.then(Crc64::new);
-        Self { fd, buffer, used: 0, summed: 0, crc, written: 0, written_back: 0 }
+        let stretch_end = STRETCH_BYTES.min(buffer.len());
+        Self { fd, buffer, used: 0, stretch_end, summed: 0, crc, written: 0, written_back: 0 }
     }
 
     /// Bytes put so far, those still in the buffer included.
@@ -40,7 +47,9 @@ impl<'a> Writer<'a> {
     #[inline]
     pub(super) fn put(&mut self, bytes: &[u8]) -> Result<(), i32> {
         let end = self.used + bytes.len();
-        if let Some(place) = self.buffer.get_mut(self.used..end) {
+        if end <= self.stretch_end
+            && let Some(place) = self.buffer.get_mut(self.used..end)
+        {
             place.copy_from_slice(bytes);
             self.used = end;
             return Ok(());
@@ -50,10 +59,15 @@ impl<'a> Writer<'a> {
 
     #[cold]
     fn put_slowly(&mut self, bytes: &[u8]) -> Result<(), i32> {
-        self.flush()?;
-        if let Some(place) = self.buffer.get_mut(..bytes.len()) {
+        if self.used + bytes.len() > self.buffer.len() {
+            self.flush()?;
+        }
+        let end = self.used + bytes.len();
+        if let Some(place) = self.buffer.get_mut(self.used..end) {
             place.copy_from_slice(bytes);
-            self.used = bytes.len();
+            self.used = end;
+            self.checksum();
+            self.stretch_end = (end + STRETCH_BYTES).min(self.buffer.len());
             return Ok(());
         }
         if let Some(crc) = &mut self.crc {
@@ -77,8 +91,8 @@ impl<'a> Writer<'a> {
         let filled = self.buffer.get(..self.used).ok_or(libc::EOVERFLOW)?;
         write_all(self.fd, filled)?;
         self.written += self.used as u64;
-        self.used = 0;
-        self.summed = 0;
+        (self.used, self.summed) = (0, 0);
+        self.stretch_end = STRETCH_BYTES.min(self.buffer.len());
         self.start_write_back();
         Ok(())
     }

@@ -82,7 +82,7 @@ fn a_database_that_is_not_there_is_refused() {
     assert_eq!(error.code, "RDB_DATABASE_OUT_OF_RANGE");
     assert_eq!(context(&error, "db"), "16");
     let progress = &mut |_, _| true;
-    let wider = LoadOptions { databases: 17, expire_before_ms: None, progress };
+    let wider = LoadOptions { databases: 17, expire_before_ms: None, is_digested: true, progress };
     assert_eq!(rdb::load(&path, wider).unwrap().0.db(16).len(), 1);
 }
 
