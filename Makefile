@@ -95,8 +95,13 @@ type: build ## Check the Python types
 	$(BIN)/mypy
 
 .PHONY: bench
-bench: build packages ## Compare with redis-server, side by side
-	$(BIN)/python bench/run.py
+bench: build packages $(VENV)/.bench-locked ## Compare with Redis and Valkey, side by side (BENCH_ARGS)
+	$(BIN)/python -m bench.run $(BENCH_ARGS)
+
+# The chart's packages come on top of the tests'.
+$(VENV)/.bench-locked: requirements-bench.lock $(VENV)/.locked
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements-bench.lock
+	touch $@
 
 .PHONY: ci
 ci: lint type test ## What .ci/run runs

@@ -1,189 +1,104 @@
-"""Compare the sidecar with redis-server, side by side in one run: `make bench`.
+"""`make bench`: Perdure beside Redis 7.0, Redis 8.2, Valkey 9.1 and a server that stores nothing.
 
-The server is pinned to the first core and redis-benchmark to the second; the peers take turns, and
-each figure is the median of the rounds. On such a machine absolute figures are noise: read the
-ratios, and the server's CPU for an operation where the client is the limit.
+Measures, then writes `results.md`, `figures.json` and the chart. A whole run writes beside this
+file; a trial or a part of the rows writes into `bench/partial/`, so that it replaces nothing.
+`--render` draws pages and chart again from figures that are there. Only the order of things is
+here: rows, servers, measuring and writing have files of their own.
 """
 
 from __future__ import annotations
 
-import os
-import statistics
-import sys
+import argparse
 import tempfile
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
-import redis
+from bench import rows
+from bench.big_fork import run_big_forks
+from bench.chart import draw
+from bench.figures import NULL, Figures, load_figures, save_figures
+from bench.floors import FORK_GIB, judge, next_steps
+from bench.machine import describe_machine
+from bench.page import page
+from bench.persistence import run_stages
+from bench.servers import NAMES
+from bench.throughput import run_rows
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from tests.support.dataset import write_strings
-from tests.support.processes import RedisServer, Sidecar, debian_tool
-from tests.support.shell import run
-
+HERE = Path(__file__).parent
+PARTIAL = HERE / "partial"
 ROUNDS = 3
-SERVER_CORE, CLIENT_CORE = "0", "1"
-TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
-RESULTS = Path(__file__).with_name("results.md")
+QUICK_FORK_MIB = 64
 
 
-@dataclass(frozen=True)
-class Peer:
-    """A running server under test."""
-
-    name: str
-    pid: int
-    port: int
-    save: Callable[[], object]
-    restart: Callable[[], float]
-
-
-@dataclass(frozen=True)
-class Row:
-    """One redis-benchmark run: test, pipeline depth, number of requests, size of the key space."""
-
-    test: str
-    pipeline: int
-    requests: int
-    keys: int = 200_000
-
-    @property
-    def title(self) -> str:
-        """Name of the row in the table."""
-        return f"{self.test.upper()} P={self.pipeline}"
+def parse(words: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line; a name that means nothing is refused."""
+    parser = argparse.ArgumentParser(prog="make bench", description="Compare, side by side.")
+    parser.add_argument("--quick", action="store_true", help="a trial: small counts, one round")
+    parser.add_argument("--rounds", type=int, help=f"rounds in turns ({ROUNDS})")
+    parser.add_argument("--rows", type=_list, default=[], help="patterns: set-*,hset-16,save")
+    parser.add_argument("--servers", type=_list, default=list(NAMES), help=",".join(NAMES))
+    parser.add_argument("--fork-mib", type=int, help=f"data of the big fork ({FORK_GIB << 10})")
+    parser.add_argument("--folder", type=Path, help="where the servers keep their data")
+    parser.add_argument("--out", type=Path, help="where the pages go")
+    parser.add_argument("--render", type=Path, help="draw again from this figures.json")
+    options = parser.parse_args(words)
+    unknown = [*rows.unmatched(options.rows), *(set(options.servers) - set(NAMES))]
+    if unknown:
+        stages = ", ".join([*(row.id for row in rows.ROWS), *rows.STAGES])
+        parser.error(f"no row or server {', '.join(unknown)}; rows: {stages}")
+    options.rounds = options.rounds or (1 if options.quick else ROUNDS)
+    options.fork_mib = options.fork_mib or (QUICK_FORK_MIB if options.quick else FORK_GIB << 10)
+    return options
 
 
-ROWS = (
-    Row("set", 1, 200_000),
-    Row("get", 1, 200_000),
-    Row("set", 16, 2_000_000),
-    Row("get", 16, 2_000_000),
-    Row("set", 64, 4_000_000),
-    Row("get", 64, 4_000_000),
-    Row("incr", 16, 2_000_000),
-    Row("mset", 1, 200_000),
-)
+def _list(text: str) -> list[str]:
+    return [word for word in text.split(",") if word]
 
 
-def cpu_seconds(pid: int) -> float:
-    """User and system time of a process so far, in seconds."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS_PER_SECOND
+def out_folder(options: argparse.Namespace) -> Path:
+    """Give where the pages go: beside this file only what a whole run measured."""
+    if options.out:
+        return Path(options.out)
+    if options.render:
+        return Path(options.render).parent
+    is_whole = not options.quick and not options.rows and set(options.servers) == set(NAMES)
+    return HERE if is_whole else PARTIAL
 
 
-def measure(peer: Peer, row: Row) -> tuple[float, float]:
-    """Give requests a second and the server's CPU for one of them in microseconds."""
-    before = cpu_seconds(peer.pid)
-    done = run(
-        *("taskset", "-c", CLIENT_CORE, debian_tool("redis-benchmark"), "-p", peer.port),
-        *("-t", row.test, "-n", row.requests, "-P", row.pipeline, "-c", 50),
-        *("-d", 64, "-r", row.keys, "--csv"),
-    )
-    spent = cpu_seconds(peer.pid) - before
-    rate = float(done.stdout.splitlines()[1].split(",")[1].strip('"'))
-    return rate, spent / row.requests * 1e6
-
-
-def pin(pid: int) -> None:
-    """Put every thread of a process on the server's core."""
-    run("taskset", "-a", "-p", "-c", SERVER_CORE, pid)
-
-
-def throughput(peers: list[Peer]) -> list[str]:
-    """Run every row on every peer in turns; give the lines of the table."""
-    lines = [
-        "| row | " + " | ".join(f"{p.name} | CPU/op" for p in peers) + " | CPU ratio |",
-        "| --- |" + " --- | --- |" * len(peers) + " --- |",
-    ]
-    for row in ROWS:
-        figures: dict[str, list[tuple[float, float]]] = {peer.name: [] for peer in peers}
-        for _ in range(ROUNDS):
-            for peer in peers:
-                figures[peer.name].append(measure(peer, row))
-        cells, costs = [], []
-        for peer in peers:
-            rate = statistics.median(rate for rate, _ in figures[peer.name])
-            cost = statistics.median(cost for _, cost in figures[peer.name])
-            costs.append(cost)
-            cells.append(f"{rate:,.0f}/s | {cost:.2f} µs")
-        line = f"| {row.title} | " + " | ".join(cells) + f" | {costs[0] / costs[1]:.2f} |"
-        print(line, flush=True)
-        lines.append(line)
-    return lines
-
-
-def persistence(peers: list[Peer]) -> list[str]:
-    """Time SAVE and a restart on the same 1,000,000 keys."""
-    for peer in peers:
-        with redis.Redis(port=peer.port, socket_timeout=300) as client:
-            client.flushall()  # what the throughput rows left
-        write_strings(peer.port, 1_000_000, seed=1)
-    lines = [
-        "| row | " + " | ".join(p.name for p in peers) + " | ratio |",
-        "| --- |" + " --- |" * 3,
-    ]
-    for title, act in (("SAVE of 1 M keys", "save"), ("start until it serves", "restart")):
-        samples: dict[str, list[float]] = {peer.name: [] for peer in peers}
-        for _ in range(ROUNDS):
-            for peer in peers:
-                begin = time.perf_counter()
-                taken = getattr(peer, act)()
-                spent = taken if act == "restart" else time.perf_counter() - begin
-                samples[peer.name].append(spent)
-        seconds = [statistics.median(samples[peer.name]) for peer in peers]
-        cells = " | ".join(f"{figure:.2f} s" for figure in seconds)
-        lines.append(f"| {title} | {cells} | {seconds[0] / seconds[1]:.2f} |")
-        print(lines[-1], flush=True)
-    return lines
+def measure(options: argparse.Namespace) -> Figures:
+    """Run what is asked for, the throughput rows first."""
+    keys = rows.KEYS // (rows.QUICK_DIVISOR if options.quick else 1)
+    figures = Figures(machine=describe_machine(), rounds=options.rounds, keys=keys)
+    names = [name for name in NAMES if name in options.servers]
+    storing = [name for name in names if name != NULL]
+    stages = rows.chosen_stages(options.rows)
+    with tempfile.TemporaryDirectory(prefix="perdure-bench-", dir=options.folder) as place:
+        folder = Path(place)
+        chosen = rows.chosen_rows(options.rows, is_quick=options.quick)
+        if chosen:
+            run_rows(chosen, names, figures, folder / "rows")
+        if stages - {"big-fork"}:
+            run_stages(stages, storing, figures, folder / "stages")
+        if "big-fork" in stages:
+            run_big_forks(options.fork_mib << 20, storing, figures, folder)
+    return figures
 
 
 def main() -> None:
-    """Run everything and write `results.md` beside this file."""
-    with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder)
-        ours = Sidecar(place / "sidecar", redis_args=("--save", ""))
-        theirs = RedisServer(place / "redis")
-
-        def restart_ours() -> float:
-            nonlocal ours
-            ours.stop()
-            begin = time.perf_counter()
-            ours = Sidecar(place / "sidecar", redis_args=("--save", ""))
-            return time.perf_counter() - begin
-
-        def restart_theirs() -> float:
-            nonlocal theirs
-            theirs.stop()
-            begin = time.perf_counter()
-            theirs = RedisServer(place / "redis")
-            with theirs.client() as client:
-                client.dbsize()
-            return time.perf_counter() - begin
-
-        with ours.client() as our_client, theirs.client() as their_client:
-            peers = [
-                Peer(
-                    "perdure", ours.process.pid, ours.ports["resp"], our_client.save, restart_ours
-                ),
-                Peer(
-                    "redis 7.0", theirs.process.pid, theirs.port, their_client.save, restart_theirs
-                ),
-            ]
-            for peer in peers:
-                pin(peer.pid)
-            lines = [*throughput(peers), "", *persistence(peers)]
-        ours.stop()
-        theirs.stop()
-    head = [
-        "# Results of `make bench`",
-        "",
-        f"{ROUNDS} rounds in turns, 50 clients, 64-byte values.",
-        "",
-    ]
-    RESULTS.write_text("\n".join([*head, *lines]) + "\n")
+    """Measure (or read), write everything, and say which floors are lost."""
+    options = parse()
+    out = out_folder(options)
+    out.mkdir(parents=True, exist_ok=True)
+    if options.render:
+        figures = load_figures(options.render)
+    else:
+        figures = measure(options)
+        save_figures(figures, out / "figures.json")
+    (out / "results.md").write_text(page(figures, next_steps()))
+    draw(figures, out)
+    for verdict in judge(figures):
+        if verdict.is_held is not None:
+            print(f"{verdict.word.strip('*')}: {verdict.what}, {verdict.floor}: {verdict.ours}")
+    print(f"written: {out / 'results.md'}")
 
 
 if __name__ == "__main__":

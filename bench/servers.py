@@ -1,0 +1,143 @@
+"""The servers under test, each started as its user starts it, on a free port, ended by pid.
+
+Save points and the log are off for all alike. Perdure is `perdure serve` as a whole: what its
+control plane spends counts as the server's; its one schedule is paused, so that no snapshot falls
+due in the middle of a row. The null server is built by cargo and has neither data nor folder.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import redis
+
+from bench.benchmark_tool import Target
+from bench.figures import NULL, OURS
+from tests.support.peers import PEERS, PeerServer
+from tests.support.processes import Sidecar
+
+ROOT = Path(__file__).resolve().parents[1]
+PEER_NAMES = ("redis-7.0", "redis-8.2", "valkey-9.1")
+NAMES = (OURS, *PEER_NAMES, NULL)
+TITLES = {OURS: "Perdure", NULL: "null server"} | {name: PEERS[name].title for name in PEER_NAMES}
+_NO_SNAPSHOTS = '[schedules.hourly]\npreset = "hourly"\npaused = true\n'
+_PEER_LOADED = re.compile(r"DB loaded from disk: ([\d.]+) seconds")
+
+
+@dataclass(frozen=True)
+class Running:
+    """A server that runs, and what the bench needs to know of it."""
+
+    name: str
+    port: int
+    pid: int
+    log: Path
+    rdb: Path
+    stop: Callable[[], object]
+
+    @property
+    def target(self) -> Target:
+        """Where load goes."""
+        return Target(self.port, self.pid)
+
+    def client(self) -> redis.Redis:
+        """Connect a client that waits long enough for a SAVE or a DEBUG DIGEST."""
+        return redis.Redis(host="127.0.0.1", port=self.port, socket_timeout=600)
+
+
+def start(name: str, folder: Path, prefix: Sequence[str] = ()) -> Running:
+    """Start a server over `folder`, behind `prefix` (taskset); returns once it answers."""
+    if name == OURS:
+        return _start_ours(folder, prefix)
+    if name == NULL:
+        return _start_null(prefix)
+    peer = PeerServer(name, folder, prefix=prefix)
+    rdb = folder / "dump.rdb"
+    return Running(name, peer.port, peer.process.pid, peer.log, rdb, peer.stop)
+
+
+def _start_ours(folder: Path, prefix: Sequence[str]) -> Running:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "sidecar.log").unlink(missing_ok=True)  # it appends; the last start is what counts
+    arguments = ("--save", "", "--appendonly", "no")
+    ours = Sidecar(folder, redis_args=arguments, config=_NO_SNAPSHOTS, prefix=prefix)
+    rdb = ours.data / "dump.rdb"
+    return Running(OURS, ours.ports["resp"], ours.process.pid, ours.log, rdb, ours.stop)
+
+
+def _start_null(prefix: Sequence[str]) -> Running:
+    process = subprocess.Popen(
+        [*prefix, str(null_server_binary())],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+    def stop() -> None:
+        process.communicate(timeout=30)  # it ends with its standard input
+
+    port = int(process.stdout.readline()) if process.stdout else 0
+    nowhere = Path("/dev/null")
+    return Running(NULL, port, process.pid, nowhere, nowhere, stop)
+
+
+def null_server_binary() -> Path:
+    """Build the null server (nothing to do the second time) and give its executable."""
+    command = ("cargo", "build", "--release", "--locked", "-p", "perdure-null-server")
+    told = ("--message-format=json-render-diagnostics", "--manifest-path", "engine/Cargo.toml")
+    done = subprocess.run([*command, *told], cwd=ROOT, stdout=subprocess.PIPE, check=True)
+    for line in done.stdout.splitlines():
+        executable = json.loads(line).get("executable")
+        if executable:
+            return Path(executable)
+    raise RuntimeError("cargo built no perdure-null-server")
+
+
+def knows(server: Running, verb: str) -> bool:
+    """Tell whether a server has a command: without arguments it complains of their number."""
+    if server.name == NULL:
+        return True
+    with server.client() as client:
+        try:
+            client.execute_command(verb)
+        except redis.ResponseError as error:
+            return not str(error).lower().startswith("unknown command")
+    return True
+
+
+def version(server: Running) -> str:
+    """Say which version runs."""
+    if server.name == NULL:
+        return "of this tree"
+    with server.client() as client:
+        return version_of(client.info("server"))
+
+
+def version_of(info: Mapping[str, object]) -> str:
+    """Pick the server's own version out of its INFO: others also say which Redis they resemble."""
+    for field in ("perdure_version", "valkey_version", "redis_version"):
+        if field in info:
+            return str(info[field])
+    raise ValueError("INFO names no version")
+
+
+def load_seconds(server: Running) -> float:
+    """Time that the server says its last load took."""
+    return load_seconds_of(server.name, server.log.read_text(errors="replace"))
+
+
+def load_seconds_of(name: str, log: str) -> float:
+    """Find the duration of the last load in a server's log."""
+    if name == OURS:
+        lines = [json.loads(line) for line in log.splitlines() if "data_set_loaded" in line]
+        found = [float(line["seconds"]) for line in lines]
+    else:
+        found = [float(text) for text in _PEER_LOADED.findall(log)]
+    if not found:
+        raise ValueError(f"{name} did not say how long its load took")
+    return found[-1]
