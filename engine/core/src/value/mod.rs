@@ -17,7 +17,7 @@ pub(crate) mod layout;
 pub mod list;
 pub mod listpack;
 pub mod packing;
-pub(crate) mod quicklist;
+pub mod quicklist;
 #[cfg(test)]
 pub(crate) mod seeded;
 pub mod set;

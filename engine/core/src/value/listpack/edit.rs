@@ -4,7 +4,7 @@
 //! Invariant: header, elements and end byte agree after every call.
 
 use super::encode::{Encoded, entry_bytes};
-use super::{COUNT_UNKNOWN, Cursor, HEADER_BYTES, Listpack};
+use super::{COUNT_UNKNOWN, Cursor, HEADER_BYTES, Listpack, Needle};
 use crate::value::growable::{Growable, parts_bytes};
 
 /// Insert elements, in their order, with one move of what follows. `at` is the element to insert
@@ -95,6 +95,45 @@ pub fn remove_last(into: &mut impl Growable) {
     if let Some(at) = Listpack::new(into.bytes()).last() {
         remove(into, at, 1);
     }
+}
+
+/// Add the elements of another listpack from `at` on, which are `count`, at the end.
+pub fn append_from(into: &mut impl Growable, from: Listpack<'_>, at: Cursor, count: usize) {
+    let elements = from.bytes().get(at.0..from.end()).unwrap_or_default();
+    into.splice(into.bytes().len().saturating_sub(1), 0, &[elements]);
+    note(into, count as i64);
+}
+
+/// Remove up to `count` elements that are `needle`, from the first on or from the last; gives how
+/// many.
+pub fn remove_matches(
+    into: &mut impl Growable,
+    needle: &Needle<'_>,
+    count: usize,
+    is_backward: bool,
+) -> usize {
+    let view = Listpack::new(into.bytes());
+    let mut place = if is_backward { view.last() } else { view.first() };
+    let mut removed = 0;
+    while let Some(at) = place {
+        if removed == count {
+            break;
+        }
+        let view = Listpack::new(into.bytes());
+        // A place before `at` outlives what happens there.
+        let before = if is_backward { view.prev(at) } else { None };
+        let is_match = needle.is(view.element(at));
+        place = match (is_match, is_backward) {
+            (true, _) => remove(into, at, 1),
+            (false, true) => None,
+            (false, false) => view.next(at),
+        };
+        removed += usize::from(is_match);
+        if is_backward {
+            place = before;
+        }
+    }
+    removed
 }
 
 /// Bring the header up to date: the size as it is, the count changed by `change`. A count that

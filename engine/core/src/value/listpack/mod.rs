@@ -16,8 +16,8 @@ mod tests;
 
 pub use check::check;
 pub use edit::{
-    insert_after, insert_all, insert_before, push_back, push_back_all, push_front, remove,
-    remove_last, replace, replace_encoded,
+    append_from, insert_after, insert_all, insert_before, push_back, push_back_all, push_front,
+    remove, remove_last, remove_matches, replace, replace_encoded,
 };
 pub use encode::{Encoded, encoded_bytes};
 
@@ -260,7 +260,7 @@ fn before(bytes: &[u8], end: usize) -> Option<usize> {
 }
 
 /// Elements between two places, from both ends.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Entries<'a> {
     bytes: &'a [u8],
     front: usize,
