@@ -1,7 +1,7 @@
 """Fork of gigabytes: one server at a time, filled with values of 1 KiB, forked by BGSAVE.
 
 While a child runs, keys all over the data are written again, which splits huge pages where there
-are any; the share of memory on huge pages just before each fork stands beside its time, so that a
+are any; the data's share on huge pages just before each fork stands beside its time, so that a
 server whose second fork is slow again shows why.
 """
 
@@ -16,7 +16,7 @@ from pathlib import Path
 from bench.figures import BigForks, Figures, Fork
 from bench.fillings import CHUNK_BYTES, SEED, Chunk, encode, send, values
 from bench.persistence import begin_fork, end_fork
-from bench.process import huge_share
+from bench.process import Anonymous, anonymous, huge_share
 from bench.servers import TITLES, Running, start, version
 
 VALUE_BYTES = 1024
@@ -46,13 +46,14 @@ def run_big_forks(data_bytes: int, names: Sequence[str], figures: Figures, folde
 
 
 def _forks(server: Running, keys: int, rounds: int) -> list[Fork]:
+    empty = anonymous(server.pid)
     with server.client() as client:
         client.config_set("rdbcompression", "no")  # the file is not what is measured
     send(server.port, _chunks(range(keys)))
     draw = random.Random(SEED)  # noqa: S311  # which keys are written again
     found = []
     for _ in range(rounds):
-        share = _settled_huge_share(server.pid)
+        share = _settled_huge_share(server.pid, empty)
         begin_fork(server)
         touched = [draw.randrange(keys) for _ in range(min(WRITES_BESIDE_CHILD, keys))]
         send(server.port, _chunks(touched))
@@ -60,15 +61,16 @@ def _forks(server: Running, keys: int, rounds: int) -> list[Fork]:
     return found
 
 
-def _settled_huge_share(pid: int) -> float:
-    """Give the share of huge pages once it is whole, or has not grown for a while."""
-    share, grown_at = huge_share(pid), time.monotonic()
+def _settled_huge_share(pid: int, empty: Anonymous) -> float:
+    """Give the data's share on huge pages once it is whole, or has not grown for a while."""
+    share, grown_at = huge_share(empty, anonymous(pid)), time.monotonic()
     while share < HUGE_SHARE_WANTED and time.monotonic() - grown_at < COLLAPSE_PATIENCE_SECONDS:
         time.sleep(POLL_SECONDS)
-        now = huge_share(pid)
+        now = huge_share(empty, anonymous(pid))
         if now > share + GROWTH_MIN:
-            share, grown_at = now, time.monotonic()
-    return huge_share(pid)
+            grown_at = time.monotonic()
+        share = now
+    return share
 
 
 def _chunks(keys: Sequence[int] | range) -> Iterator[Chunk]:

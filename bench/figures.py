@@ -57,7 +57,7 @@ class RowFigures:
 
 @dataclass(frozen=True)
 class Fork:
-    """One fork: how long, and the share of anonymous memory on huge pages just before it."""
+    """One fork: how long, and the share of the data on huge pages just before it."""
 
     us: float
     huge_share: float

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 _SCHEDULED = 2  # CPUCLOCK_SCHED of clock_getcpuclockid(3): what the scheduler charged
@@ -25,15 +25,29 @@ def resident_bytes(pid: int) -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-def huge_share(pid: int) -> float:
-    """Share of a process's anonymous memory that lies on huge pages, 0 to 1."""
-    return huge_share_of(sizes(Path(f"/proc/{pid}/smaps_rollup").read_text()))
+@dataclass(frozen=True)
+class Anonymous:
+    """Anonymous memory of a process, and how much of it lies on huge pages."""
+
+    total_bytes: int
+    huge_bytes: int
 
 
-def huge_share_of(rollup: Mapping[str, int]) -> float:
-    """Share of anonymous memory on huge pages, from the sizes of an smaps_rollup."""
-    anonymous = rollup.get("Anonymous", 0)
-    return rollup.get("AnonHugePages", 0) / anonymous if anonymous else 0.0
+def anonymous(pid: int) -> Anonymous:
+    """Ask the kernel for a process's anonymous memory."""
+    found = sizes(Path(f"/proc/{pid}/smaps_rollup").read_text())
+    return Anonymous(found.get("Anonymous", 0), found.get("AnonHugePages", 0))
+
+
+def huge_share(before: Anonymous, now: Anonymous) -> float:
+    """Share on huge pages, 0 to 1, of the memory that was added since `before`.
+
+    What a process had when it was empty (an interpreter, for one) is not its data's.
+    """
+    added = now.total_bytes - before.total_bytes
+    if added <= 0:
+        return 0.0
+    return min(max(now.huge_bytes - before.huge_bytes, 0) / added, 1.0)
 
 
 def sizes(rollup: str) -> dict[str, int]:

@@ -10,7 +10,7 @@ from bench import fillings, rows
 from bench.benchmark_tool import rate_of
 from bench.fillings import check_replies
 from bench.machine import chosen, field_of
-from bench.process import cpu_seconds, huge_share_of, sizes
+from bench.process import Anonymous, cpu_seconds, huge_share, sizes
 from bench.servers import NAMES, TITLES, load_seconds_of, version_of
 from bench.throughput import rotated
 
@@ -43,11 +43,13 @@ def test_cpu_time_of_a_process_is_the_sum_of_its_threads() -> None:
     assert cpu_seconds(os.getpid()) == pytest.approx(spent, abs=0.5)
 
 
-def test_huge_pages_are_a_share_of_anonymous_memory() -> None:
+def test_huge_pages_are_a_share_of_what_the_data_added() -> None:
     rollup = sizes("00-7f ---p 0 00:00 0  [rollup]\nAnonymous:  4096 kB\nAnonHugePages:  2048 kB\n")
     assert rollup == {"Anonymous": 4 << 20, "AnonHugePages": 2 << 20}
-    assert huge_share_of(rollup) == 0.5
-    assert huge_share_of({}) == 0.0
+    empty, full = Anonymous(70, 10), Anonymous(170, 85)
+    assert huge_share(empty, full) == 0.75
+    assert huge_share(full, full) == 0.0
+    assert huge_share(empty, Anonymous(170, 200)) == 1.0
 
 
 def test_the_last_load_of_a_log_counts() -> None:
