@@ -83,10 +83,15 @@ fn write_key_spec(reply: &mut Reply, keys: &KeySpec) {
     word(reply, "find_keys");
     reply.map(2);
     word(reply, "type");
-    word(reply, "range");
+    word(reply, if keys.is_counted { "keynum" } else { "range" });
     word(reply, "spec");
     reply.map(3);
-    for (name, number) in [("lastkey", keys.last), ("keystep", keys.step), ("limit", 0)] {
+    let numbers = if keys.is_counted {
+        [("keynumidx", 0), ("firstkey", 1), ("keystep", keys.step)]
+    } else {
+        [("lastkey", keys.last), ("keystep", keys.step), ("limit", 0)]
+    };
+    for (name, number) in numbers {
         word(reply, name);
         reply.int(number);
     }
@@ -149,8 +154,8 @@ pub fn list(cx: &mut Cx<'_>, args: Args<'_>) {
     names.iter().for_each(|name| cx.reply.bulk(name.as_bytes()));
 }
 
-/// The command that stands in the arguments from the third on, with its keys.
-fn inner_keys<'a>(args: Args<'a>) -> Result<(&'static Spec, Vec<&'a [u8]>), &'static str> {
+/// The keys of the command that stands in the arguments from the third on.
+fn inner_keys<'a>(args: Args<'a>) -> Result<Vec<(&'a [u8], &'static KeySpec)>, &'static str> {
     let inner = args.skip(2);
     let spec = match table::resolve(inner) {
         Resolved::Found(spec) => spec,
@@ -162,16 +167,15 @@ fn inner_keys<'a>(args: Args<'a>) -> Result<(&'static Spec, Vec<&'a [u8]>), &'st
     if !spec.takes(inner.len()) {
         return Err("ERR Invalid number of arguments specified for command");
     }
-    let keys = spec.key_indexes(inner.len()).into_iter().map(|at| inner.get(at)).collect();
-    Ok((spec, keys))
+    spec.keys_of(inner).ok_or("ERR Invalid arguments specified for command")
 }
 
 /// COMMAND GETKEYS command [arguments].
 pub fn getkeys(cx: &mut Cx<'_>, args: Args<'_>) {
     match inner_keys(args) {
-        Ok((_, keys)) => {
+        Ok(keys) => {
             cx.reply.array(keys.len());
-            keys.iter().for_each(|key| cx.reply.bulk(key));
+            keys.iter().for_each(|(key, _)| cx.reply.bulk(key));
         }
         Err(text) => cx.reply.error(text),
     }
@@ -179,16 +183,15 @@ pub fn getkeys(cx: &mut Cx<'_>, args: Args<'_>) {
 
 /// COMMAND GETKEYSANDFLAGS command [arguments].
 pub fn getkeysandflags(cx: &mut Cx<'_>, args: Args<'_>) {
-    let (spec, keys) = match inner_keys(args) {
-        Ok(found) => found,
+    let keys = match inner_keys(args) {
+        Ok(keys) => keys,
         Err(text) => return cx.reply.error(text),
     };
     cx.reply.array(keys.len());
-    for (at, key) in keys.iter().enumerate() {
-        let last = spec.key_specs.len() - 1;
+    for (key, spec) in keys {
         cx.reply.array(2);
         cx.reply.bulk(key);
-        write_names(cx.reply, spec.key_specs[at.min(last)].flags.split(' '));
+        write_names(cx.reply, spec.flags.split(' '));
     }
 }
 

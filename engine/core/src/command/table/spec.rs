@@ -4,6 +4,7 @@
 
 use crate::command::Cx;
 use crate::resp::Args;
+use crate::value::integer::parse_i64;
 
 /// What every command handler looks like.
 pub type Handler = fn(&mut Cx<'_>, Args<'_>);
@@ -25,11 +26,13 @@ pub const NO_AUTH: Flags = 1 << 9;
 pub const NO_ASYNC_LOADING: Flags = 1 << 10;
 pub const NO_MULTI: Flags = 1 << 11;
 pub const ALLOW_BUSY: Flags = 1 << 12;
+/// The keys' number stands in an argument.
+pub const MOVABLE_KEYS: Flags = 1 << 13;
 /// Guarded by `enable-debug-command`; COMMAND INFO does not show it.
-pub const PROTECTED: Flags = 1 << 13;
+pub const PROTECTED: Flags = 1 << 14;
 
 /// Names of the flags in the order of their bits.
-pub const FLAG_NAMES: [&str; 13] = [
+pub const FLAG_NAMES: [&str; 14] = [
     "write",
     "readonly",
     "denyoom",
@@ -43,6 +46,7 @@ pub const FLAG_NAMES: [&str; 13] = [
     "no_async_loading",
     "no_multi",
     "allow_busy",
+    "movablekeys",
 ];
 
 pub const CAT_KEYSPACE: u32 = 1 << 0;
@@ -55,9 +59,13 @@ pub const CAT_SLOW: u32 = 1 << 6;
 pub const CAT_DANGEROUS: u32 = 1 << 7;
 pub const CAT_CONNECTION: u32 = 1 << 8;
 pub const CAT_TRANSACTION: u32 = 1 << 9;
+pub const CAT_LIST: u32 = 1 << 10;
+pub const CAT_SET: u32 = 1 << 11;
+pub const CAT_SORTED_SET: u32 = 1 << 12;
+pub const CAT_HASH: u32 = 1 << 13;
 
 /// Names of the ACL categories in the order of their bits.
-pub const CATEGORY_NAMES: [&str; 10] = [
+pub const CATEGORY_NAMES: [&str; 14] = [
     "@keyspace",
     "@read",
     "@write",
@@ -68,27 +76,38 @@ pub const CATEGORY_NAMES: [&str; 10] = [
     "@dangerous",
     "@connection",
     "@transaction",
+    "@list",
+    "@set",
+    "@sortedset",
+    "@hash",
 ];
 
-/// Where keys stand in the arguments and what happens to them (Redis 7 key specifications, index
-/// and range form).
+/// Where keys stand in the arguments and what happens to them (Redis 7 key specifications: found by
+/// index, as a range or counted by an argument).
 #[derive(Debug, Clone, Copy)]
 pub struct KeySpec {
     /// A remark, or nothing.
     pub notes: &'static str,
     /// Access flags, separated by spaces.
     pub flags: &'static str,
-    /// Index of the first key.
+    /// Index of the first key, or of the argument that counts the keys.
     pub first: i64,
     /// Last key, counted from the first, or from the end when negative.
     pub last: i64,
     /// Distance between keys.
     pub step: i64,
+    /// The argument at `first` says how many keys follow it.
+    pub is_counted: bool,
 }
 
 /// A key specification: the first key stands at `first`.
 pub const fn key(first: i64, flags: &'static str, last: i64, step: i64) -> KeySpec {
-    KeySpec { notes: "", flags, first, last, step }
+    KeySpec { notes: "", flags, first, last, step, is_counted: false }
+}
+
+/// A key specification: the argument at `count` says how many keys follow it.
+pub const fn counted_keys(count: i64, flags: &'static str) -> KeySpec {
+    KeySpec { notes: "", flags, first: count, last: 0, step: 1, is_counted: true }
 }
 
 impl KeySpec {
@@ -96,6 +115,23 @@ impl KeySpec {
     pub const fn noting(mut self, notes: &'static str) -> Self {
         self.notes = notes;
         self
+    }
+
+    /// Indexes of the keys in a call; `None` if its own count of them makes no sense.
+    fn indexes(&self, args: Args<'_>) -> Option<std::iter::StepBy<std::ops::RangeInclusive<i64>>> {
+        let length = args.len() as i64;
+        let (first, last) = if self.is_counted {
+            let count = parse_i64(args.get(self.first as usize))?;
+            if count < 1 || count > length - 1 - self.first {
+                return None;
+            }
+            (self.first + 1, self.first + count)
+        } else if self.last < 0 {
+            (self.first, length + self.last)
+        } else {
+            (self.first, self.first + self.last)
+        };
+        Some((first..=last).step_by(self.step.max(1) as usize))
     }
 }
 
@@ -209,13 +245,13 @@ impl Spec {
         let least = self.arity.unsigned_abs() as usize;
         if self.arity >= 0 { count == least } else { count >= least }
     }
-    /// Indexes of the keys in a call with `count` arguments.
-    pub fn key_indexes(&self, count: usize) -> Vec<usize> {
-        let (first, last, step) = self.key_range;
-        if first <= 0 {
-            return Vec::new();
+    /// The keys of a call, each with what happens to it; `None` if its own count of them makes no
+    /// sense.
+    pub fn keys_of<'a>(&self, args: Args<'a>) -> Option<Vec<(&'a [u8], &'static KeySpec)>> {
+        let mut keys = Vec::new();
+        for spec in self.key_specs {
+            keys.extend(spec.indexes(args)?.map(|at| (args.get(at as usize), spec)));
         }
-        let end = if last < 0 { count as i64 + i64::from(last) } else { i64::from(last) };
-        (i64::from(first)..=end).step_by(step.max(1) as usize).map(|at| at as usize).collect()
+        Some(keys)
     }
 }
