@@ -1,4 +1,4 @@
-"""Fork of gigabytes: one server at a time, filled with values of 1 KiB, forked by BGSAVE.
+"""Fork of gigabytes: one server at a time, filled with values of 960 bytes, forked by BGSAVE.
 
 While a child runs, keys all over the data are written again, which splits huge pages where there
 are any; the data's share on huge pages just before each fork stands beside its time, so that a
@@ -19,7 +19,7 @@ from bench.persistence import begin_fork, end_fork
 from bench.process import Anonymous, anonymous, huge_share
 from bench.servers import TITLES, Running, start, version
 
-VALUE_BYTES = 1024
+KEY_BYTES, VALUE_BYTES = 16, 960  # with a header just below a size class of allocators
 WRITES_BESIDE_CHILD = 4096
 HUGE_SHARE_WANTED = 0.99
 COLLAPSE_PATIENCE_SECONDS = 3.0
@@ -36,7 +36,7 @@ def run_big_forks(data_bytes: int, names: Sequence[str], figures: Figures, folde
         server = start(name, place)
         try:
             figures.versions[name] = version(server)
-            forks = _forks(server, data_bytes // VALUE_BYTES, figures.rounds)
+            forks = _forks(server, data_bytes // (KEY_BYTES + VALUE_BYTES), figures.rounds)
         finally:
             server.stop()
             shutil.rmtree(place, ignore_errors=True)

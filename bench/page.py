@@ -182,9 +182,9 @@ def _big_forks(figures: Figures) -> list[str]:
     return [
         "## Fork of much data",
         "",
-        "Strings of 1 KiB, one server at a time. While each child runs, keys all over the data",
-        "are written again; the share is that of the memory that the data took which was on huge",
-        "pages just before the fork.",
+        "Strings of 16 + 960 bytes, one server at a time. While each child runs, keys all over the",
+        "data are written again. The share is that of the data's memory on huge pages just before",
+        "the fork.",
         "",
         *table(["server", "GiB", "median", "each in ms (on huge pages)"], rows, is_text=True),
     ]
