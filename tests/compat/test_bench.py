@@ -39,3 +39,12 @@ def test_stages_verify_the_data_of_every_server(tmp_path: Path) -> None:
         assert set(by_server) == {"perdure", *PEER_NAMES}
     assert all(size > 80 for size in figures.used_bytes.values())
     assert "DEBUG DIGEST" in page(figures, {})
+
+
+def test_another_data_set_than_before_fails_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digests = (f"{number:040x}" for number in range(2))
+    monkeypatch.setattr("bench.persistence.digest_of", lambda _: next(digests))
+    with pytest.raises(RuntimeError, match="holds another data set"):
+        run_stages({"bytes"}, ["redis-7.0"], Figures(rounds=1, keys=100), tmp_path)
