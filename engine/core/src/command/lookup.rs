@@ -198,10 +198,21 @@ impl Cx<'_> {
         wanted: Type,
         change: impl FnOnce(&mut ValueMut<'_>, &Packing) -> R,
     ) -> Option<Option<R>> {
+        self.edit_answering(key, wanted, |value, packing, _| change(value, packing))
+    }
+
+    /// As [`Cx::edit_present`], with where the answer goes: for what is answered and then removed.
+    pub fn edit_answering<R>(
+        &mut self,
+        key: &[u8],
+        wanted: Type,
+        change: impl FnOnce(&mut ValueMut<'_>, &Packing, &mut Reply) -> R,
+    ) -> Option<Option<R>> {
         let packing = self.state.config.packing;
         let Some(spot) = self.spot_typed(key, wanted)? else { return Some(None) };
         let db = self.state.keyspace.db_mut(self.session.db);
-        Some(Some(db.edit_at(spot, |value| change(value, &packing))))
+        let reply = &mut *self.reply;
+        Some(Some(db.edit_at(spot, |value| change(value, &packing, reply))))
     }
 
     fn spot_typed(&mut self, key: &[u8], wanted: Type) -> Option<Option<Spot>> {

@@ -8,6 +8,7 @@ mod execute;
 mod extended;
 mod generic;
 mod glob;
+mod list;
 mod lookup;
 mod server;
 mod string;

@@ -3,6 +3,7 @@
 
 pub const SYNTAX: &str = "ERR syntax error";
 pub const NOT_INTEGER: &str = "ERR value is not an integer or out of range";
+pub const NOT_POSITIVE: &str = "ERR value is out of range, must be positive";
 pub const NOT_FLOAT: &str = "ERR value is not a valid float";
 pub const DB_OUT_OF_RANGE: &str = "ERR DB index is out of range";
 pub const WRONG_TYPE: &str = "WRONGTYPE Operation against a key holding the wrong kind of value";

@@ -6,7 +6,8 @@
 //!  xor(d, data):  d ^= sha1(data)          mix(d, data):  xor(d, data); d = sha1(d)
 //!  for each database that has keys:        mix(final, its number, 32 bits big-endian)
 //!    for each key:  d = 0; mix(d, key); mix(d, type number, 32 bits big-endian)
-//!                   mix(d, text of the string)
+//!                   string: mix(d, its text)
+//!                   list: mix(d, element) for each, in order
 //!                   if it expires, whenever:  xor(d, "!!expire!!")
 //!                   xor(final, d)
 //! ```
@@ -14,6 +15,7 @@
 use sha1::{Digest, Sha1};
 
 use super::Keyspace;
+use crate::value::ValueRef;
 use crate::value::entry_ref::EntryRef;
 
 /// A digest as Redis prints it, in 40 hexadecimal digits, is these bytes.
@@ -34,7 +36,10 @@ fn entry_digest(entry: EntryRef<'_>) -> DatasetDigest {
     let value = entry.value();
     mix_digest(&mut digest, entry.key());
     mix_digest(&mut digest, &(value.type_of() as u32).to_be_bytes());
-    mix_digest(&mut digest, &value.text());
+    match value {
+        ValueRef::List(list) => list.iter().for_each(|text| mix_digest(&mut digest, &text)),
+        string => mix_digest(&mut digest, &string.text()),
+    }
     if entry.expire_at_ms().is_some() {
         xor_digest(&mut digest, b"!!expire!!");
     }

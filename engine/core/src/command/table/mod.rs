@@ -4,6 +4,7 @@
 
 mod connection;
 mod generic;
+mod lists;
 mod server;
 pub mod spec;
 mod strings;
@@ -14,8 +15,8 @@ use crate::command::Cx;
 use crate::resp::Args;
 
 /// Families of rows.
-const FAMILIES: [&[Spec]; 4] =
-    [strings::STRINGS, generic::GENERIC, server::SERVER, connection::CONNECTION];
+const FAMILIES: [&[Spec]; 5] =
+    [strings::STRINGS, lists::LISTS, generic::GENERIC, server::SERVER, connection::CONNECTION];
 
 const SLOTS: usize = 512;
 /// An empty slot of [`TABLE`]; else the number of a row.
