@@ -8,6 +8,8 @@
 //!    for each key:  d = 0; mix(d, key); mix(d, type number, 32 bits big-endian)
 //!                   string: mix(d, its text)
 //!                   list: mix(d, element) for each, in order
+//!                   set: xor(d, member) for each
+//!                   hash: for each field e = 0; mix(e, field); mix(e, value); xor(d, e)
 //!                   if it expires, whenever:  xor(d, "!!expire!!")
 //!                   xor(final, d)
 //! ```
@@ -38,6 +40,13 @@ fn entry_digest(entry: EntryRef<'_>) -> DatasetDigest {
     mix_digest(&mut digest, &(value.type_of() as u32).to_be_bytes());
     match value {
         ValueRef::List(list) => list.iter().for_each(|text| mix_digest(&mut digest, &text)),
+        ValueRef::Set(set) => set.iter().for_each(|member| xor_digest(&mut digest, &member)),
+        ValueRef::Hash(hash) => hash.iter().for_each(|(field, value)| {
+            let mut element = [0; 20];
+            mix_digest(&mut element, &field);
+            mix_digest(&mut element, &value);
+            xor_digest(&mut digest, &element);
+        }),
         string => mix_digest(&mut digest, &string.text()),
     }
     if entry.expire_at_ms().is_some() {
@@ -63,7 +72,8 @@ impl Keyspace {
 #[cfg(test)]
 mod tests {
     use super::super::{Expiry, Keyspace};
-    use crate::value::NewValue;
+    use crate::value::packing::Packing;
+    use crate::value::{HashMut, NewValue, SetMut, Type};
 
     fn hex(keyspace: &Keyspace) -> String {
         keyspace.digest().iter().map(|byte| format!("{byte:02x}")).collect()
@@ -91,5 +101,32 @@ mod tests {
         set(&mut keyspace, 15, b"n", b"-7");
         keyspace.db_mut(15).append(b"n", b"1");
         assert_eq!(hex(&keyspace), "f077332f7a188f411c109331bf45cdb179dbebf9");
+    }
+
+    /// Likewise read from redis-server 7.0.15; each form of a collection has the same digest.
+    #[test]
+    fn digest_of_hashes_and_sets_is_what_redis_answers_in_every_form() {
+        let large = Packing { hash_entries: 0, set_int_entries: 0, ..Packing::default() };
+        for packing in [Packing::default(), large] {
+            let mut keyspace = Keyspace::new(16);
+            keyspace.db_mut(0).edit_or_make(b"h", Type::Hash, |value| {
+                let mut hash = HashMut::of(value, packing);
+                hash.put(b"f", b"v");
+                hash.put(b"", b"-12");
+                hash.put(b"7", &[b'x'; 70]);
+            });
+            assert_eq!(hex(&keyspace), "c44b45068330b6055ad4ac50c05f7a1c2dad8a69");
+            keyspace.db_mut(0).edit_or_make(b"s", Type::Set, |value| {
+                let mut set = SetMut::of(value, packing);
+                ["1", "-70000", "3"].iter().for_each(|int| assert!(set.add(int.as_bytes())));
+            });
+            assert_eq!(hex(&keyspace), "7a6da564e94331a0fba3fe1c91908d539b9f02e0");
+            keyspace.db_mut(0).edit_or_make(b"s", Type::Set, |value| {
+                let mut set = SetMut::of(value, packing);
+                set.add(b"");
+                set.add(b"text");
+            });
+            assert_eq!(hex(&keyspace), "6c595197981c26e47c3cb6cdc6c156498b092f63");
+        }
     }
 }

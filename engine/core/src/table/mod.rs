@@ -182,6 +182,18 @@ impl Table {
         false
     }
 
+    /// Insert a value without expiry unless the key is there; gives whether it was inserted. One
+    /// that is there is not written to: its page may be shared with a child.
+    pub fn add(&mut self, key: &[u8], value: NewValue<'_>) -> bool {
+        let hash = self.hasher.hash(key);
+        if self.find_hashed(hash, key).is_some() {
+            return false;
+        }
+        let entry = Entry::new(key, value, None, 0, &mut self.ledger);
+        self.insert(hash, entry);
+        true
+    }
+
     /// Delete a key. Gives whether it was there.
     pub fn remove(&mut self, key: &[u8]) -> bool {
         let Some(spot) = self.find(key) else { return false };

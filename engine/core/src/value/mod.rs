@@ -28,9 +28,9 @@ pub mod zset;
 
 use integer::IntText;
 
-pub use hash::HashRef;
+pub use hash::{HashMut, HashRef};
 pub use list::ListRef;
-pub use set::SetRef;
+pub use set::{SetMut, SetRef};
 pub use value_mut::ValueMut;
 pub use zset::ZSetRef;
 

@@ -2,6 +2,14 @@
 //! directives that each field names. What packed forms look like stands with each type. A threshold
 //! is looked at when a collection changes, so a new one touches what exists only then.
 
+/// Most members of a set that is packed as a listpack. Redis 7.0 has no such form, so no directive
+/// names this; it is what later versions have.
+pub const SET_ENTRIES: usize = 128;
+/// Longest member in one.
+pub const SET_VALUE_BYTES: usize = 64;
+/// However large `set-max-intset-entries` is, an intset stops here (Redis's bound).
+pub const SET_INTS_MAX: usize = 1 << 30;
+
 /// The thresholds in force.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Packing {
