@@ -109,6 +109,7 @@ impl EngineHandle {
         prepare_directory(&config)?;
         let shared = Arc::new(Shared::new(config, clock, random_hex()));
         shared.stats.is_loading.store(true, Ordering::Release);
+        shared.stats.resp_port.store(ports.0, Ordering::Relaxed);
         let doors = open_doors(&shared, resp, data)?;
         let inner = Arc::new(Inner {
             shared: Arc::clone(&shared),
@@ -211,6 +212,7 @@ impl EngineHandle {
             let mut state = inner.shared.state.lock();
             let allow_protected = state.config.enable_protected_configs != Access::No;
             state.config.set(&pairs, allow_protected).map_err(config_set_failed)?;
+            state.heed_config();
             Ok(json!({}))
         })
     }

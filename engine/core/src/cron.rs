@@ -13,6 +13,7 @@ use parking_lot::{Condvar, Mutex};
 use crate::command;
 use crate::error::Result;
 use crate::job;
+use crate::rates::Rates;
 use crate::snapshot::is_save_due;
 use crate::state::{Shared, State};
 
@@ -67,7 +68,9 @@ impl Cron {
 
 fn run(shared: &Arc<Shared>, bell: &Bell) {
     let mut rss_read_at: Option<Instant> = None;
+    let mut rates = Rates::default();
     loop {
+        rates.sample(&shared.stats);
         if rss_read_at.is_none_or(|at| at.elapsed().as_secs() >= RSS_SECONDS) {
             rss_read_at = Some(Instant::now());
             let rss = resident_bytes();
@@ -89,7 +92,15 @@ fn run(shared: &Arc<Shared>, bell: &Bell) {
 pub fn turn(shared: &Arc<Shared>) -> u32 {
     let is_serving = !is_set(&shared.stats.is_loading) && !is_set(&shared.is_stopping);
     if is_serving {
-        expire(shared);
+        let started = Instant::now();
+        let counters = &shared.stats.counters;
+        let is_done = expire(shared);
+        shared.stats.is_expiry_behind.store(!is_done, Ordering::Relaxed);
+        if !is_done {
+            counters.expire_cycle_cut_short_total.fetch_add(1, Ordering::Relaxed);
+        }
+        let us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        counters.expire_cycle_us_total.fetch_add(us, Ordering::Relaxed);
     }
     let mut state = shared.state.lock();
     if is_serving {
@@ -100,18 +111,19 @@ pub fn turn(shared: &Arc<Shared>) -> u32 {
 }
 
 /// Delete what is due, in short holds of the lock; what is left waits for the next turn (or for who
-/// looks at it).
-fn expire(shared: &Arc<Shared>) {
+/// looks at it). Gives whether nothing is left.
+fn expire(shared: &Arc<Shared>) -> bool {
     for _ in 0..EXPIRE_HOLDS_MAX {
         let mut state = shared.state.lock();
         if !state.is_active_expire_on || state.are_writes_paused {
-            return;
+            return true;
         }
         let now_ms = shared.clock.unix_ms();
         if command::expire_cycle(&mut state, shared, now_ms, EXPIRE_KEYS_MAX) < EXPIRE_KEYS_MAX {
-            return;
+            return true;
         }
     }
+    false
 }
 
 fn is_set(flag: &AtomicBool) -> bool {

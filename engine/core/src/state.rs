@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 
 use crate::aof::Gate;
 use crate::clock::Clock;
+use crate::command::figures::Figures;
 use crate::config::Config;
 use crate::effects::Effects;
 use crate::events::Events;
@@ -31,8 +32,18 @@ pub struct State {
     pub are_writes_paused: bool,
     /// DEBUG SET-ACTIVE-EXPIRE.
     pub is_active_expire_on: bool,
+    /// What commands cost and how they failed.
+    pub figures: Figures,
     /// Connected clients by id.
     pub clients: HashMap<u64, Arc<ClientInfo>>,
+}
+
+impl State {
+    /// Directives have changed: what keeps a copy of one learns of it. (The loops copy theirs
+    /// whenever they hold the lock.)
+    pub fn heed_config(&mut self) {
+        self.figures.track_latencies(self.config.latency_tracking);
+    }
 }
 
 /// Shared by the loops, the doors, the jobs and the border.
@@ -66,6 +77,8 @@ impl Shared {
     pub fn new(config: Config, clock: Clock, run_id: String) -> Self {
         let now_unix_s = clock.unix_ms().div_euclid(1000);
         let stats = Stats::default();
+        let mut figures = Figures::default();
+        figures.track_latencies(config.latency_tracking);
         stats.last_save_unix_s.store(now_unix_s, Ordering::Relaxed);
         let save = SaveState {
             last_save_unix_s: now_unix_s,
@@ -80,6 +93,7 @@ impl Shared {
                 save,
                 are_writes_paused: false,
                 is_active_expire_on: true,
+                figures,
                 clients: HashMap::new(),
             }),
             gate: Arc::default(),

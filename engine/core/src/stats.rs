@@ -1,7 +1,7 @@
 //! Figures that may be read without the engine lock: plain atomics, written by whoever knows (relaxed order).
 //! `cron` mirrors what lives under the lock (keys, memory) into them ten times a second.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU16, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
@@ -36,6 +36,14 @@ counters! {
     net_input_bytes_total,
     /// Bytes sent to clients.
     net_output_bytes_total,
+    /// Reads from sockets.
+    reads_total,
+    /// Those of them that another loop than the first made.
+    reads_beside_total,
+    /// Writes to sockets.
+    writes_total,
+    /// Those of them that another loop than the first made.
+    writes_beside_total,
     /// Error replies.
     error_replies_total,
     /// Bytes of keyspace memory.
@@ -50,6 +58,24 @@ counters! {
     forks_total,
     /// Copy-on-write bytes of the last child.
     cow_bytes_last,
+    /// Commands a second, lately.
+    commands_per_second,
+    /// Bytes read a second, lately.
+    input_bytes_per_second,
+    /// Bytes sent a second, lately.
+    output_bytes_per_second,
+    /// Time spent on deleting keys whose time was over, microseconds.
+    expire_cycle_us_total,
+    /// Turns of the expiry cycle that ended at their bound, with more to delete.
+    expire_cycle_cut_short_total,
+    /// Keys that the running child is to write; 0 without one.
+    child_keys_total,
+    /// Keys that it has written.
+    child_keys_written,
+    /// Keys that the last load of `dump.rdb` gave.
+    load_keys_loaded,
+    /// Keys that it left out, since their time was over.
+    load_keys_expired,
     /// Bytes to load.
     loading_total_bytes,
     /// Bytes loaded.
@@ -71,6 +97,10 @@ pub struct Stats {
     pub is_bgsave_running: AtomicBool,
     /// Whether the data set is being loaded.
     pub is_loading: AtomicBool,
+    /// Whether the expiry cycle's last turn was cut short.
+    pub is_expiry_behind: AtomicBool,
+    /// Port of the RESP door, as it was bound.
+    pub resp_port: AtomicU16,
     /// Whether writes wait for a commit.
     pub are_writes_paused: AtomicBool,
     /// Keys and keys with an expiry, by database.

@@ -84,6 +84,9 @@ impl StartOptions {
         config.apply(&layer(&self.defaults, "configuration file")?)?;
         if let Some(path) = &self.redis_conf {
             config.apply(&read_redis_conf(path)?)?;
+            let whole = std::path::absolute(path);
+            let failed = |error| EngineError::from_io("resolve", path, &error);
+            config.file = Some(whole.map_err(failed)?);
         }
         config.apply(&layer(&self.environment, "environment")?)?;
         config.apply(&read_redis_args(&self.redis_args)?)?;

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 
 use super::connection::transaction;
 use super::lookup::count;
-use super::table::spec::{DENYOOM, FAST, LOADING, NO_MULTI, PROTECTED, WRITE};
+use super::table::spec::{BRIEF, FAST, LOADING, NO_MULTI, PROTECTED, WRITE};
 use super::table::{self, Resolved, Spec, resolve_known};
 use super::{Cx, Outcome, texts};
 use crate::config::Access;
@@ -31,9 +31,9 @@ impl Known {
     }
 
     /// Whether it may run so long that the time read before it is old afterwards (DEBUG SLEEP,
-    /// KEYS, EXEC, SAVE ...): all but those that Redis calls fast, and those that set values.
+    /// KEYS, EXEC, SAVE ...): all but those that Redis calls fast, and those that set one string.
     pub fn may_take_long(self) -> bool {
-        self.0.is_some_and(|spec| !spec.has(FAST) && !spec.has(DENYOOM))
+        self.0.is_some_and(|spec| !spec.has(FAST) && !spec.has(BRIEF))
     }
 }
 
@@ -87,6 +87,11 @@ pub fn execute_known(
         return outcome;
     }
     cx.session.info.active_at_ms.store(now_ms, Ordering::Relaxed);
+    if cx.reply.errors > 0 {
+        for (word, count) in cx.reply.take_error_words() {
+            cx.state.figures.count_error(&word, count);
+        }
+    }
     cx.silence(written);
     outcome
 }
@@ -105,6 +110,9 @@ impl Cx<'_> {
         let spec = match self.admit(args, known) {
             Ok(spec) => spec,
             Err(text) => {
+                if let Resolved::Found(spec) = resolve_known(known.0, args) {
+                    self.state.figures.reject(spec);
+                }
                 self.refuse(args, &text);
                 return Outcome::Done { is_write: false };
             }
@@ -136,7 +144,11 @@ impl Cx<'_> {
         count(&self.shared.stats.counters.commands_total);
         self.is_rewritten = false;
         let (dirty, db) = (self.state.effects.dirty, self.session.db);
+        let written = self.reply.len();
+        let started = self.state.figures.begin(spec, args.len(), self.reply.errors);
         (spec.handler)(self, args);
+        let bytes = self.reply.len().saturating_sub(written);
+        self.state.figures.end(spec, started, self.reply.errors, bytes);
         let has_changed = self.state.effects.dirty != dirty && spec.has(WRITE);
         if has_changed && !self.is_rewritten && self.state.effects.is_logging() {
             let sent: Vec<&[u8]> = args.iter().collect();
@@ -239,15 +251,8 @@ impl Cx<'_> {
 
     /// An error reply that may quote bytes of the client which are not UTF-8.
     pub(super) fn error_bytes(&mut self, text: &[u8]) {
-        self.reply.errors += 1;
-        self.reply.raw(b"-");
         let end = text.iter().rposition(|byte| !b"\r\n".contains(byte)).map_or(0, |at| at + 1);
-        let line: Vec<u8> = text[..end]
-            .iter()
-            .map(|&byte| if b"\r\n".contains(&byte) { b' ' } else { byte })
-            .collect();
-        self.reply.raw(&line);
-        self.reply.raw(b"\r\n");
+        self.reply.error_bytes(&text[..end]);
     }
 
     /// CLIENT REPLY: take back what was written since `written`, if this command is not to be

@@ -6,6 +6,7 @@
 mod connection;
 mod execute;
 mod extended;
+pub mod figures;
 mod generic;
 mod glob;
 mod list;

@@ -57,6 +57,12 @@ pub struct Config {
     pub io_threads: usize,
     /// `proto-max-bulk-len`.
     pub proto_max_bulk_len: usize,
+    /// `latency-tracking`.
+    pub latency_tracking: bool,
+    /// `latency-tracking-info-percentiles`.
+    pub latency_percentiles: Vec<f64>,
+    /// The redis.conf that was read, absolute: what CONFIG REWRITE rewrites.
+    pub file: Option<std::path::PathBuf>,
     /// When small collections stop being packed (`hash-max-listpack-entries` and its like).
     pub packing: Packing,
     /// Warnings for harmless directives that do nothing here (event name, text), told once at
@@ -111,6 +117,9 @@ impl Config {
             hz: 10,
             io_threads: 1,
             proto_max_bulk_len: BULK_BYTES_MAX,
+            latency_tracking: true,
+            latency_percentiles: vec![50.0, 99.0, 99.9],
+            file: None,
             packing: Packing::default(),
             warnings: Vec::new(),
             others: BTreeMap::new(),

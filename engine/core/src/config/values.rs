@@ -102,6 +102,17 @@ pub fn save_points(words: &[String]) -> Result<Vec<(u64, u64)>, Reason> {
         .collect()
 }
 
+/// Percentiles, separated by blanks; none at all is well.
+fn percentiles(words: &[String]) -> Result<Vec<f64>, Reason> {
+    let percent = |word: &str| match word.parse::<f64>() {
+        Ok(percent) if (0.0..=100.0).contains(&percent) => Ok(percent),
+        Ok(_) => Err("latency-tracking-info-percentiles parameters should sit between [0.0,100.0]"),
+        Err(_) => Err("Invalid latency-tracking-info-percentiles parameters"),
+    };
+    let all = words.iter().flat_map(|word| word.split_ascii_whitespace());
+    all.map(percent).collect::<Result<_, _>>().map_err(str::to_owned)
+}
+
 fn file_name(text: &str) -> Result<String, Reason> {
     if text.contains('/') {
         return Err("dbfilename can't be a path, just a filename".to_owned());
@@ -137,6 +148,11 @@ impl Config {
             }
             "hz" => self.hz.to_string(),
             "io-threads" => self.io_threads.to_string(),
+            "latency-tracking" => yes_no_text(self.latency_tracking),
+            "latency-tracking-info-percentiles" => {
+                let texts = self.latency_percentiles.iter().map(ToString::to_string);
+                texts.collect::<Vec<_>>().join(" ")
+            }
             "list-max-listpack-size" | "list-max-ziplist-size" => {
                 self.packing.list_node.to_string()
             }
@@ -172,6 +188,10 @@ impl Config {
             self.bind = words.to_vec();
             return Ok(());
         }
+        if name == "latency-tracking-info-percentiles" {
+            self.latency_percentiles = percentiles(words)?;
+            return Ok(());
+        }
         let [text] = words else { return Err("wrong number of arguments".to_owned()) };
         match name {
             "databases" => self.databases = integer(text, 1, DATABASES_MAX as i64)? as usize,
@@ -188,6 +208,7 @@ impl Config {
             // Redis takes any value and clamps it.
             "hz" => self.hz = integer(text, 0, INT_MAX)?.clamp(1, 500) as u32,
             "io-threads" => self.io_threads = integer(text, 1, IO_THREADS_MAX as i64)? as usize,
+            "latency-tracking" => self.latency_tracking = yes_no(text)?,
             "list-max-listpack-size" | "list-max-ziplist-size" => {
                 self.packing.list_node = integer(text, i64::from(i32::MIN), INT_MAX)? as i32;
             }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 
 use crate::state::Shared;
@@ -10,6 +11,16 @@ use crate::state::Shared;
 const WAITING_MAX: usize = 4096;
 
 type Waiting = Box<dyn Send>;
+
+/// Things handed over, and those of them that are freed by now. Of the process, as the thread is.
+static HANDED_OVER: AtomicU64 = AtomicU64::new(0);
+static FREED: AtomicU64 = AtomicU64::new(0);
+
+/// Things that wait to be freed, and those that were freed here since the start.
+pub fn dropped_elsewhere() -> (u64, u64) {
+    let freed = FREED.load(Ordering::Acquire);
+    (HANDED_OVER.load(Ordering::Acquire).saturating_sub(freed), freed)
+}
 
 /// Drop something big on another thread, so that nobody waits for the allocator (FLUSHALL ASYNC,
 /// UNLINK, a switched keyspace). Falls back to dropping it here when that thread is behind or
@@ -20,12 +31,20 @@ pub fn drop_elsewhere<T: Send + 'static>(_shared: &Arc<Shared>, value: T) {
         let (sender, receiver) = sync_channel::<Waiting>(WAITING_MAX);
         std::thread::Builder::new()
             .name("perdure-drop".to_owned())
-            .spawn(move || receiver.into_iter().for_each(drop))
+            .spawn(move || {
+                for waiting in receiver {
+                    drop(waiting);
+                    FREED.fetch_add(1, Ordering::AcqRel);
+                }
+            })
             .ok()
             .map(|_| sender)
     });
     if let Some(dropper) = dropper {
+        HANDED_OVER.fetch_add(1, Ordering::AcqRel);
         // A refusal gives the value back inside the error, which is dropped here.
-        let _ = dropper.try_send(Box::new(value));
+        if dropper.try_send(Box::new(value)).is_err() {
+            HANDED_OVER.fetch_sub(1, Ordering::AcqRel);
+        }
     }
 }

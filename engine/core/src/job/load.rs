@@ -40,12 +40,20 @@ pub fn reload(cx: &mut Cx<'_>, is_saving: bool) -> Result<()> {
         is_digested: false,
         progress: &mut |_, _| true,
     };
-    let (keyspace, _) = rdb::load(&cx.state.config.rdb_path(), options)?;
+    let (keyspace, summary) = rdb::load(&cx.state.config.rdb_path(), options)?;
     end_bgsave(cx.state); // of the data that goes now
     drop_elsewhere(cx.shared, switch(cx.state, keyspace));
     note_all_saved(cx.state, cx.shared);
+    note_loaded(cx.state, cx.shared, &summary);
     mirror(cx.state, cx.shared);
     Ok(())
+}
+
+/// What INFO says of the last load.
+fn note_loaded(state: &State, shared: &Shared, summary: &rdb::Summary) {
+    let counters = &shared.stats.counters;
+    counters.load_keys_loaded.store(state.keyspace.len() as u64, Ordering::Relaxed);
+    counters.load_keys_expired.store(summary.expired_skipped, Ordering::Relaxed);
 }
 
 /// Put `keyspace` in place of the live one and dirty everybody who watches a key. Gives the old
@@ -74,13 +82,14 @@ pub fn load_at_boot(shared: &Arc<Shared>) -> Result<u64> {
     let options =
         LoadOptions { databases, expire_before_ms, is_digested: false, progress: &mut progress };
     let loaded = match rdb::load(&path, options) {
-        Ok((keyspace, _)) => Some(keyspace),
+        Ok(loaded) => Some(loaded),
         Err(error) if error.code == "FILE_MISSING" => None,
         Err(error) => return Err(error),
     };
     let mut state = shared.state.lock();
-    if let Some(keyspace) = loaded {
+    if let Some((keyspace, summary)) = loaded {
         drop_elsewhere(shared, switch(&mut state, keyspace));
+        note_loaded(&state, shared, &summary);
     }
     let keys = state.keyspace.len() as u64;
     shared.stats.is_loading.store(false, Ordering::Release);

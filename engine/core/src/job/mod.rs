@@ -13,7 +13,7 @@ mod save;
 mod stage;
 mod table;
 
-pub use drop::drop_elsewhere;
+pub use drop::{drop_elsewhere, dropped_elsewhere};
 pub use load::reload;
 pub use save::{
     BackgroundSave, save_background, save_flushed, save_foreground, shut_down, shut_down_locked,

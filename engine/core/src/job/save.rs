@@ -117,6 +117,7 @@ fn write_dump(state: &mut State, shared: &Arc<Shared>) -> Result<()> {
         Ok(()) => {
             note_all_saved(state, shared);
             state.save.last_save_unix_s = now_ms.div_euclid(1000);
+            state.save.saves_total += 1;
             state.save.is_last_bgsave_failed = false;
             mirror(state, shared);
             Ok(())
@@ -241,6 +242,7 @@ fn settle_bgsave(state: &mut State, shared: &Shared, outcome: &Result<CutReport>
         Ok(report) => {
             state.effects.dirty = state.effects.dirty.saturating_sub(save.dirty_at_cut);
             save.last_save_unix_s = now_unix_s;
+            save.saves_total += 1;
             save.is_last_bgsave_failed = false;
             // What is left changed after the cut.
             let since = if state.effects.dirty > 0 { report.cut_unix_ms } else { 0 };

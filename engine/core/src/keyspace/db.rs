@@ -350,6 +350,11 @@ impl Db {
         Self { table: self.table.take_all(), due_cursor: 0, access_seconds: self.access_seconds }
     }
 
+    /// Mean time to live of the keys that have one, ms (of a sample); 0 without such keys.
+    pub fn mean_ttl_ms(&self, now_ms: i64) -> i64 {
+        self.table.mean_ttl_ms(now_ms)
+    }
+
     /// One step of the expiry cycle ([`Table::take_due`]); resumes where it stopped.
     pub fn take_due(&mut self, now_ms: i64, max: usize) -> Vec<Vec<u8>> {
         self.table.take_due(&mut self.due_cursor, now_ms, max)

@@ -14,13 +14,15 @@ pub struct Reply {
     /// Most bytes that may wait here: one MGET can name a big value a million times (I7).
     pub bytes_max: usize,
     is_overfull: bool,
+    error_words: Vec<(Vec<u8>, u64)>,
 }
 
 impl Reply {
     /// An empty reply buffer.
     pub fn new(protocol: Protocol) -> Self {
         let bytes_max = OUTPUT_BUFFER_BYTES_MAX;
-        Self { out: Vec::new(), protocol, errors: 0, bytes_max, is_overfull: false }
+        let (out, error_words) = (Vec::new(), Vec::new());
+        Self { out, protocol, errors: 0, bytes_max, is_overfull: false, error_words }
     }
     /// What has been written and not taken yet.
     pub fn bytes(&self) -> &[u8] {
@@ -76,10 +78,22 @@ impl Reply {
     /// As [`Reply::error`], for a text that quotes bytes of the client.
     pub fn error_bytes(&mut self, text: &[u8]) {
         self.errors += 1;
+        self.note_error_word(text);
         self.out.push(b'-');
         let is_end = |byte: &u8| matches!(byte, b'\r' | b'\n');
         self.out.extend(text.iter().map(|byte| if is_end(byte) { b' ' } else { *byte }));
         self.out.extend_from_slice(b"\r\n");
+    }
+    fn note_error_word(&mut self, text: &[u8]) {
+        let word = text.split(|byte| *byte == b' ').next().unwrap_or_default();
+        match self.error_words.iter_mut().find(|(known, _)| known == word) {
+            Some((_, count)) => *count += 1,
+            None => self.error_words.push((word.to_vec(), 1)),
+        }
+    }
+    /// First words of the errors written since the last call, and how often (`ERR`, `WRONGTYPE`).
+    pub fn take_error_words(&mut self) -> Vec<(Vec<u8>, u64)> {
+        std::mem::take(&mut self.error_words)
     }
     /// An integer.
     pub fn int(&mut self, value: i64) {

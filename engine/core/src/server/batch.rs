@@ -136,6 +136,7 @@ impl Runner {
         let (mut executed, mut now_ms) = (0, 0);
         let mut state = self.shared.state.lock();
         self.settings = Settings::new(&state.config);
+        state.figures.open(count);
         while executed < count && cut.is_none() && !session.is_closing {
             if executed % PREFETCH_WINDOW == 0 {
                 let db = state.keyspace.db(session.db);
@@ -167,6 +168,7 @@ impl Runner {
                 cut = Some(Cut::Output(executed));
             }
         }
+        state.figures.close();
         stamp.position = self.shared.gate.position();
         drop(state);
         cut

@@ -160,6 +160,10 @@ impl EventLoop {
             Ok(count) => {
                 let counters = &self.door.shared.stats.counters;
                 counters.net_input_bytes_total.fetch_add(count as u64, Relaxed);
+                counters.reads_total.fetch_add(1, Relaxed);
+                if self.index > 0 {
+                    counters.reads_beside_total.fetch_add(1, Relaxed);
+                }
                 self.execute(event.token);
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -204,13 +208,20 @@ impl EventLoop {
 
     fn flush_all(&mut self) {
         let mut tokens = std::mem::take(&mut self.to_flush);
-        let mut sent = 0;
+        let (mut sent, mut writes) = (0, 0);
         for token in tokens.drain(..) {
+            let before = sent;
             self.flush(token, &mut sent);
+            writes += u64::from(sent > before);
         }
         self.to_flush = tokens;
         if sent > 0 {
-            self.door.shared.stats.counters.net_output_bytes_total.fetch_add(sent, Relaxed);
+            let counters = &self.door.shared.stats.counters;
+            counters.net_output_bytes_total.fetch_add(sent, Relaxed);
+            counters.writes_total.fetch_add(writes, Relaxed);
+            if self.index > 0 {
+                counters.writes_beside_total.fetch_add(writes, Relaxed);
+            }
         }
     }
 

@@ -7,6 +7,7 @@ use std::fs::File;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use super::child::{self, Room};
@@ -18,6 +19,7 @@ use crate::error::{EngineError, Result};
 use crate::failpoint;
 use crate::rdb::{SaveOptions, SaveScratch};
 use crate::state::{Shared, State};
+use crate::stats::Counters;
 
 /// What to cut, and where to.
 #[derive(Debug, Clone)]
@@ -164,10 +166,13 @@ impl RunningCut {
         watcher: &mut dyn Watcher,
         settle: impl FnOnce(&mut State, &Result<CutReport>),
     ) -> Result<CutReport> {
-        let outcome = self.collect(watcher);
+        let counters = &shared.stats.counters;
+        counters.child_keys_total.store(self.keys, Relaxed);
+        let outcome = self.collect(&mut Mirrored { inner: watcher, counters });
+        counters.child_keys_total.store(0, Relaxed);
+        counters.child_keys_written.store(0, Relaxed);
         if let Ok(report) = &outcome {
-            let cow = &shared.stats.counters.cow_bytes_last;
-            cow.store(report.cow_bytes, std::sync::atomic::Ordering::Relaxed);
+            counters.cow_bytes_last.store(report.cow_bytes, Relaxed);
         }
         let mut state = shared.state.lock();
         state.save.forget_child();
@@ -205,6 +210,23 @@ impl RunningCut {
             cow_bytes: result.cow_bytes,
             write_duration: self.started.elapsed(),
         })
+    }
+}
+
+/// Lets INFO see the child's progress too.
+struct Mirrored<'a> {
+    inner: &'a mut dyn Watcher,
+    counters: &'a Counters,
+}
+
+impl Watcher for Mirrored<'_> {
+    fn progress(&mut self, keys: u64) {
+        self.counters.child_keys_written.store(keys, Relaxed);
+        self.inner.progress(keys);
+    }
+
+    fn check(&mut self) -> Result<()> {
+        self.inner.check()
     }
 }
 

@@ -114,6 +114,8 @@ pub struct SaveState {
     pub child_ended: Arc<Condvar>,
     /// BGSAVE SCHEDULE was asked for while a child ran.
     pub is_bgsave_scheduled: bool,
+    /// Saves of `dump.rdb` that were completed since the start.
+    pub saves_total: u64,
     /// Whether the last background save failed (stop-writes-on-bgsave-error).
     pub is_last_bgsave_failed: bool,
     /// Unix seconds of the last attempt.

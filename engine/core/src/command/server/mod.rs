@@ -3,6 +3,7 @@
 
 pub mod debug;
 pub mod info;
+mod info_figures;
 mod info_sections;
 pub mod introspect;
 pub mod memory;

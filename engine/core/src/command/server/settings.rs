@@ -36,13 +36,17 @@ pub fn set(cx: &mut Cx<'_>, args: Args<'_>) {
         .collect();
     let allow_protected = cx.is_allowed(cx.state.config.enable_protected_configs);
     match cx.state.config.set(&pairs, allow_protected) {
-        Ok(()) => cx.reply.ok(),
+        Ok(()) => {
+            cx.state.heed_config();
+            cx.reply.ok();
+        }
         Err(text) => cx.reply.error(&format!("ERR {text}")),
     }
 }
 
 /// CONFIG RESETSTAT.
 pub fn resetstat(cx: &mut Cx<'_>, _args: Args<'_>) {
+    cx.state.figures.reset();
     let counters = &cx.shared.stats.counters;
     for counter in [
         &counters.commands_total,
@@ -56,9 +60,18 @@ pub fn resetstat(cx: &mut Cx<'_>, _args: Args<'_>) {
         &counters.net_output_bytes_total,
         &counters.error_replies_total,
         &counters.forks_total,
+        &counters.reads_total,
+        &counters.reads_beside_total,
+        &counters.writes_total,
+        &counters.writes_beside_total,
+        &counters.expire_cycle_us_total,
+        &counters.expire_cycle_cut_short_total,
     ] {
         counter.store(0, Ordering::Relaxed);
     }
+    cx.shared.stats.last_fork_us.store(0, Ordering::Relaxed);
+    cx.state.save.saves_total = 0;
+    cx.reply.errors = 0; // of this batch: they are not counted yet
     cx.reply.ok();
 }
 

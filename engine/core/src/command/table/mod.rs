@@ -25,6 +25,8 @@ static TABLE: [u16; SLOTS] = build();
 
 const ROWS_COUNT: usize = count_rows().0;
 const SUBS_COUNT: usize = count_rows().1;
+/// Commands and subcommands together: one more than the largest [`Spec::id`].
+pub const COUNT: usize = ROWS_COUNT + SUBS_COUNT;
 /// All rows, numbered: family by family, then the subcommands in the same order.
 static ROWS: [Spec; ROWS_COUNT] = number_rows();
 static SUBS: [Spec; SUBS_COUNT] = number_subs();
@@ -190,7 +192,7 @@ mod tests {
             }
             assert!(!spec.summary.is_empty(), "{}", spec.name);
         }
-        assert!(by_id((ROWS_COUNT + SUBS_COUNT) as u16).is_none());
+        assert!(by_id(COUNT as u16).is_none());
         assert!(find(b"nosuch").is_none());
         assert!(find(b"").is_none());
         assert!(find(b"a-name-longer-than-any-command").is_none());

@@ -30,6 +30,8 @@ pub const ALLOW_BUSY: Flags = 1 << 12;
 pub const MOVABLE_KEYS: Flags = 1 << 13;
 /// Guarded by `enable-debug-command`; COMMAND INFO does not show it.
 pub const PROTECTED: Flags = 1 << 14;
+/// Not among those that Redis calls fast, but as short here; COMMAND INFO does not show it.
+pub const BRIEF: Flags = 1 << 15;
 
 /// Names of the flags in the order of their bits.
 pub const FLAG_NAMES: [&str; 14] = [

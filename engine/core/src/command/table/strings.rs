@@ -6,7 +6,7 @@ use crate::command::string::{get, lcs, number, set};
 
 /// The rows.
 pub(super) const STRINGS: &[Spec] = &[
-    spec("set", -3, WRITE | DENYOOM, CAT_STRING, set::set)
+    spec("set", -3, WRITE | DENYOOM | BRIEF, CAT_STRING, set::set)
         .keys(
             1,
             1,
@@ -35,10 +35,10 @@ pub(super) const STRINGS: &[Spec] = &[
     spec("setnx", 3, WRITE | DENYOOM | FAST, CAT_STRING, set::setnx)
         .keys(1, 1, 1, &[key(1, "OW insert", 0, 1)])
         .doc("string", "1.0.0", "Set a string unless the key exists."),
-    spec("setex", 4, WRITE | DENYOOM, CAT_STRING, set::setex)
+    spec("setex", 4, WRITE | DENYOOM | BRIEF, CAT_STRING, set::setex)
         .keys(1, 1, 1, &[key(1, "OW update", 0, 1)])
         .doc("string", "2.0.0", "Set a string that ends after some seconds."),
-    spec("psetex", 4, WRITE | DENYOOM, CAT_STRING, set::psetex)
+    spec("psetex", 4, WRITE | DENYOOM | BRIEF, CAT_STRING, set::psetex)
         .keys(1, 1, 1, &[key(1, "OW update", 0, 1)])
         .doc("string", "2.6.0", "Set a string that ends after some milliseconds."),
     spec("mget", -2, READONLY | FAST, CAT_STRING, get::mget)
