@@ -10,6 +10,8 @@
 //!                   list: mix(d, element) for each, in order
 //!                   set: xor(d, member) for each
 //!                   hash: for each field e = 0; mix(e, field); mix(e, value); xor(d, e)
+//!                   sorted set: for each element e = 0; mix(e, member); mix(e, score as
+//!                               `%.17g`); xor(d, e)
 //!                   if it expires, whenever:  xor(d, "!!expire!!")
 //!                   xor(final, d)
 //! ```
@@ -19,6 +21,7 @@ use sha1::{Digest, Sha1};
 use super::Keyspace;
 use crate::value::ValueRef;
 use crate::value::entry_ref::EntryRef;
+use crate::value::score::ScoreText;
 
 /// A digest as Redis prints it, in 40 hexadecimal digits, is these bytes.
 pub type DatasetDigest = [u8; 20];
@@ -47,6 +50,12 @@ fn entry_digest(entry: EntryRef<'_>) -> DatasetDigest {
             mix_digest(&mut element, &value);
             xor_digest(&mut digest, &element);
         }),
+        ValueRef::ZSet(zset) => zset.iter().for_each(|(member, score)| {
+            let mut element = [0; 20];
+            mix_digest(&mut element, &member);
+            mix_digest(&mut element, &ScoreText::new(score));
+            xor_digest(&mut digest, &element);
+        }),
         string => mix_digest(&mut digest, &string.text()),
     }
     if entry.expire_at_ms().is_some() {
@@ -73,7 +82,7 @@ impl Keyspace {
 mod tests {
     use super::super::{Expiry, Keyspace};
     use crate::value::packing::Packing;
-    use crate::value::{HashMut, NewValue, SetMut, Type};
+    use crate::value::{HashMut, NewValue, SetMut, Type, ZSetMut};
 
     fn hex(keyspace: &Keyspace) -> String {
         keyspace.digest().iter().map(|byte| format!("{byte:02x}")).collect()
@@ -128,5 +137,21 @@ mod tests {
             });
             assert_eq!(hex(&keyspace), "6c595197981c26e47c3cb6cdc6c156498b092f63");
         }
+    }
+
+    #[test]
+    fn digest_of_a_sorted_set_is_that_of_redis_in_either_form() {
+        let mut keyspace = Keyspace::new(1);
+        let put = |keyspace: &mut Keyspace, member: &[u8], score: f64| {
+            keyspace.db_mut(0).edit_or_make(b"z", Type::ZSet, |value| {
+                ZSetMut::of(value, Packing::default()).put(member, score);
+            });
+        };
+        let elements: [(&[u8], f64); 5] =
+            [(b"a", 0.1), (b"b", 3.0), (b"c", -0.0), (b"d", f64::INFINITY), (b"17", 1e21)];
+        elements.into_iter().for_each(|(member, score)| put(&mut keyspace, member, score));
+        assert_eq!(hex(&keyspace), "a2343f57ecc8155dbac09a56069e3d90869fc5b8");
+        put(&mut keyspace, &[b'x'; 65], 1.0);
+        assert_eq!(hex(&keyspace), "724281ac4a50f978c3cebc84a22187c22e8a0d5f");
     }
 }

@@ -106,6 +106,17 @@ impl Entry {
         }
     }
 
+    /// Change a stored integer. The entry does not move; one that stores something else stays as it
+    /// is.
+    #[inline]
+    pub fn set_int(&mut self, value: i64) {
+        let header = self.header();
+        if header.encoding() == Encoding::Int {
+            // SAFETY: an `Int` entry stores a word there; `&mut self` excludes every reader.
+            unsafe { self.put_word(header.stored_offset(), value as u64) };
+        }
+    }
+
     /// Replace value and expiry, in place where the block's size allows.
     pub fn with_value(
         self,

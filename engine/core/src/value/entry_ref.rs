@@ -75,6 +75,12 @@ impl<'a> EntryRef<'a> {
         unsafe { NonNull::new_unchecked(ptr::with_exposed_provenance_mut(address)) }
     }
 
+    /// Where the entry is, for [`EntryRef::from_address`].
+    #[inline]
+    pub(crate) fn address(self) -> usize {
+        self.start.as_ptr().expose_provenance()
+    }
+
     /// The key's bytes.
     #[inline]
     pub fn key(self) -> &'a [u8] {

@@ -2,7 +2,7 @@
 //! one in place. One file a type: `string`, `list`, `hash`, `set`, `zset`. Small collections are
 //! packed bytes in the entry, in Redis's own formats (`listpack`, `intset`, edited over `growable`),
 //! so that a snapshot writes them as they are; past the thresholds of `packing` they are outside (`large`): the striped
-//! table, a `quicklist`, a `sorted` set. `integer`: numbers as text.
+//! table, a `quicklist`, a `sorted` set. `integer`, `score`: numbers as text.
 //! Checklist, adding a type: [`Type`], [`Kind`], [`ValueRef`], `large::Content`,
 //! `keyspace::digest`, `rdb`.
 
@@ -10,6 +10,7 @@ pub(crate) mod entry;
 pub(crate) mod entry_ref;
 pub mod growable;
 pub mod hash;
+mod hex_float;
 pub mod integer;
 pub mod intset;
 pub(crate) mod large;
@@ -18,6 +19,7 @@ pub mod list;
 pub mod listpack;
 pub mod packing;
 pub mod quicklist;
+pub mod score;
 #[cfg(test)]
 pub(crate) mod seeded;
 pub mod set;
@@ -32,7 +34,7 @@ pub use hash::{HashMut, HashRef};
 pub use list::ListRef;
 pub use set::{SetMut, SetRef};
 pub use value_mut::ValueMut;
-pub use zset::ZSetRef;
+pub use zset::{ZSetMut, ZSetRef};
 
 /// A value as it is read.
 #[derive(Debug, Clone, Copy)]
