@@ -3,6 +3,7 @@
 //! a socket. `table` says what exists, `execute` decides whether it may run, `lookup` is the one
 //! way to keys (lazy expiry).
 
+mod chance;
 mod connection;
 mod execute;
 mod extended;
@@ -11,6 +12,7 @@ mod generic;
 mod glob;
 mod list;
 mod lookup;
+mod scanning;
 mod server;
 mod string;
 mod table;

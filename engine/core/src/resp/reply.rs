@@ -115,6 +115,13 @@ impl Reply {
         let mut digits = [0; DECIMAL_BYTES_MAX];
         self.bulk(format_decimal(value, &mut digits));
     }
+    /// A number without sign as a bulk string (a cursor).
+    pub fn bulk_unsigned(&mut self, value: u64) {
+        match i64::try_from(value) {
+            Ok(value) => self.bulk_int(value),
+            Err(_) => self.bulk(value.to_string().as_bytes()),
+        }
+    }
     /// The null of a missing string: `$-1` or `_`.
     pub fn null(&mut self) {
         self.out.extend_from_slice(match self.protocol {
