@@ -115,7 +115,6 @@ fn save(keyspace: &Keyspace, is_compressed: bool, path: &Path) -> Result<u64, En
 
 fn load(path: &Path) -> Result<usize, EngineError> {
     let progress = &mut |_, _| true;
-    let options =
-        LoadOptions { databases: 16, expire_before_ms: None, is_digested: false, progress };
+    let options = LoadOptions::new(16, progress);
     rdb::load(path, options).map(|(keyspace, _)| keyspace.len())
 }

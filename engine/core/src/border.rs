@@ -5,6 +5,7 @@
 //! directive wins in `border::options`.
 
 mod descriptors;
+pub mod files;
 pub mod listen;
 pub mod options;
 mod stats_json;

@@ -106,8 +106,7 @@ fn a_file_with_lying_lengths_gets_no_memory_for_them() {
         std::fs::write(&path, bytes).unwrap();
         LARGEST_BYTES.set(0);
         let progress = &mut |_, _| true;
-        let options =
-            LoadOptions { databases: 16, expire_before_ms: None, is_digested: false, progress };
+        let options = LoadOptions::new(16, progress);
         let loaded = rdb::load(&path, options);
         assert!(LARGEST_BYTES.get() < 100_000, "{} bytes at once", LARGEST_BYTES.get());
         assert_eq!(loaded.is_ok(), is_loaded);

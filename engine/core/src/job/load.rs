@@ -34,13 +34,14 @@ pub fn reload(cx: &mut Cx<'_>, is_saving: bool) -> Result<()> {
     if is_saving {
         save_now(cx.state, cx.shared)?;
     }
+    let config = &cx.state.config;
+    let progress = &mut |_, _| true;
     let options = LoadOptions {
-        databases: cx.state.config.databases,
+        packing: config.packing,
         expire_before_ms: Some(cx.now_ms),
-        is_digested: false,
-        progress: &mut |_, _| true,
+        ..LoadOptions::new(config.databases, progress)
     };
-    let (keyspace, summary) = rdb::load(&cx.state.config.rdb_path(), options)?;
+    let (keyspace, summary) = rdb::load(&config.rdb_path(), options)?;
     end_bgsave(cx.state); // of the data that goes now
     drop_elsewhere(cx.shared, switch(cx.state, keyspace));
     note_all_saved(cx.state, cx.shared);
@@ -71,6 +72,7 @@ pub fn switch(state: &mut State, keyspace: Keyspace) -> Keyspace {
 pub fn load_at_boot(shared: &Arc<Shared>) -> Result<u64> {
     let state = shared.state.lock();
     let (path, databases) = (state.config.rdb_path(), state.config.databases);
+    let packing = state.config.packing;
     drop(state);
     let counters = &shared.stats.counters;
     let mut progress = |done: u64, total: u64| {
@@ -79,8 +81,9 @@ pub fn load_at_boot(shared: &Arc<Shared>) -> Result<u64> {
         !shared.is_stopping.load(Ordering::Acquire)
     };
     let expire_before_ms = Some(shared.clock.unix_ms());
+    let progress = &mut progress;
     let options =
-        LoadOptions { databases, expire_before_ms, is_digested: false, progress: &mut progress };
+        LoadOptions { packing, expire_before_ms, ..LoadOptions::new(databases, progress) };
     let loaded = match rdb::load(&path, options) {
         Ok(loaded) => Some(loaded),
         Err(error) if error.code == "FILE_MISSING" => None,
@@ -117,7 +120,10 @@ pub fn load_beside(shared: &Arc<Shared>, job: &Job, stages: &Stages, path: &Path
 }
 
 fn load_for(shared: &Shared, job: &Job, path: &Path) -> Result<(Keyspace, rdb::Summary)> {
-    let databases = shared.state.lock().config.databases;
+    let (databases, packing) = {
+        let config = &shared.state.lock().config;
+        (config.databases, config.packing)
+    };
     let mut progress = |done: u64, total: u64| {
         shared.events.progress(job.id, "load", done, total);
         !job.is_cancelled()
@@ -125,7 +131,7 @@ fn load_for(shared: &Shared, job: &Job, path: &Path) -> Result<(Keyspace, rdb::S
     let expire_before_ms = Some(shared.clock.unix_ms());
     let is_digested = true;
     let progress = &mut progress;
-    let options = LoadOptions { databases, expire_before_ms, is_digested, progress };
+    let options = LoadOptions { databases, packing, expire_before_ms, is_digested, progress };
     let loaded = rdb::load(path, options);
     if job.is_cancelled() { Err(cancelled()) } else { loaded }
 }

@@ -27,12 +27,15 @@ pub struct Keyspace {
     dbs: Vec<Db>,
     /// The second of the last tick.
     tick_second: i64,
+    /// Sources of function libraries: kept for the next save, not run.
+    functions: Vec<Box<[u8]>>,
 }
 
 impl Keyspace {
     /// Empty databases.
     pub fn new(databases: usize) -> Self {
-        Self { dbs: (0..databases).map(|_| Db::new()).collect(), tick_second: i64::MIN }
+        let dbs = (0..databases).map(|_| Db::new()).collect();
+        Self { dbs, tick_second: i64::MIN, functions: Vec::new() }
     }
 
     /// Number of databases.
@@ -57,6 +60,16 @@ impl Keyspace {
             self.tick_second = now_ms / 1000;
             self.dbs.iter_mut().for_each(|db| db.tick(now_ms));
         }
+    }
+
+    /// Keep a function library that came with the data, to be saved with it again.
+    pub fn add_function(&mut self, source: &[u8]) {
+        self.functions.push(source.into());
+    }
+
+    /// The sources of the function libraries.
+    pub fn functions(&self) -> impl Iterator<Item = &[u8]> {
+        self.functions.iter().map(|source| &**source)
     }
 
     /// Exchange two databases.

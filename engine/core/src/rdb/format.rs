@@ -14,10 +14,15 @@
 //! FF <8 bytes CRC64 of everything before; 0: none>    end
 //! ```
 
-/// Every file begins so; Valkey 9 and later write [`MAGIC_VALKEY`] with versions of their own.
+use crate::value::Type;
+
+/// Every file begins so, but those of Valkey 9 and later.
 pub(super) const MAGIC: &[u8; 5] = b"REDIS";
-/// Refused by name.
+/// With a version of three digits, of its own count.
 pub(super) const MAGIC_VALKEY: &[u8; 6] = b"VALKEY";
+/// The one that is read (Valkey 9.0 and 9.1). It is Redis's version 11 but for hashes with fields
+/// that expire, which are refused by name.
+pub(super) const VERSION_VALKEY: u32 = 80;
 /// Magic and version.
 pub(super) const HEADER_BYTES: usize = 9;
 /// Written: Redis 7.0, and everything since reads it.
@@ -54,8 +59,69 @@ pub(super) const OP_SELECTDB: u8 = 0xFE;
 /// The end of the data.
 pub(super) const OP_EOF: u8 = 0xFF;
 
-/// The one type that this slice keeps: a string.
+// Types: which of them are written stands in `save_collection`.
+/// `<string>`
 pub(super) const TYPE_STRING: u8 = 0;
+/// `<length> <string>...`
+pub(super) const TYPE_LIST: u8 = 1;
+/// `<length> <string>...`
+pub(super) const TYPE_SET: u8 = 2;
+/// `<length> (<string member> <1 byte length> <score as text>)...`
+pub(super) const TYPE_ZSET: u8 = 3;
+/// `<length> (<string field> <string value>)...`
+pub(super) const TYPE_HASH: u8 = 4;
+/// `<length> (<string member> <8 bytes score>)...`
+pub(super) const TYPE_ZSET_2: u8 = 5;
+// Of one string each: its bytes are the packed form.
+/// `zipmap`.
+pub(super) const TYPE_HASH_ZIPMAP: u8 = 9;
+/// `ziplist`.
+pub(super) const TYPE_LIST_ZIPLIST: u8 = 10;
+/// `value::intset`.
+pub(super) const TYPE_SET_INTSET: u8 = 11;
+/// `ziplist`: members, each followed by its score, in order.
+pub(super) const TYPE_ZSET_ZIPLIST: u8 = 12;
+/// `ziplist`: fields, each followed by its value.
+pub(super) const TYPE_HASH_ZIPLIST: u8 = 13;
+/// `<length> <string>...`, each a `ziplist`: a node.
+pub(super) const TYPE_LIST_QUICKLIST: u8 = 14;
+/// `value::listpack`: fields, each followed by its value.
+pub(super) const TYPE_HASH_LISTPACK: u8 = 16;
+/// `value::listpack`: members, each followed by its score, in order.
+pub(super) const TYPE_ZSET_LISTPACK: u8 = 17;
+/// `<length> (<length container> <string>)...`: nodes, each a `value::listpack` or one element.
+pub(super) const TYPE_LIST_QUICKLIST_2: u8 = 18;
+/// `value::listpack` (Redis 7.2).
+pub(super) const TYPE_SET_LISTPACK: u8 = 20;
+
+// Not loaded; `pass_over` knows where they end.
+/// Data of a module: as OP_MODULE_AUX, without the time.
+pub(super) const TYPE_MODULE_2: u8 = 7;
+/// A stream as Redis 5.0 wrote it.
+pub(super) const TYPE_STREAM: u8 = 15;
+/// A stream as Redis 7.0 wrote it.
+pub(super) const TYPE_STREAM_2: u8 = 19;
+/// A stream as Redis 7.2 wrote it.
+pub(super) const TYPE_STREAM_3: u8 = 21;
+/// A hash with fields that expire as Valkey writes it; Redis used the number in previews of 7.4.
+pub(super) const TYPE_HASH_EXPIRING_VALKEY: u8 = 22;
+/// A hash with fields that expire (Redis 7.4).
+pub(super) const TYPE_HASH_EXPIRING: u8 = 24;
+/// The same as one listpack.
+pub(super) const TYPE_HASH_EXPIRING_LISTPACK: u8 = 25;
+
+/// Of a node: one element, as it is.
+pub(super) const CONTAINER_PLAIN: u64 = 1;
+/// Of a node: a listpack.
+pub(super) const CONTAINER_PACKED: u64 = 2;
+
+// Lengths of a score's text that stand for what has no digits:
+/// Not a number.
+pub(super) const SCORE_NAN: u8 = 253;
+/// Larger than all.
+pub(super) const SCORE_INFINITE: u8 = 254;
+/// Smaller than all.
+pub(super) const SCORE_MINUS_INFINITE: u8 = 255;
 
 // Lengths. The first byte's two high bits tell the form:
 //
@@ -104,26 +170,38 @@ pub(super) const MODULE_DOUBLE: u64 = 4;
 /// A string.
 pub(super) const MODULE_STRING: u64 = 5;
 
-/// What a type that is not read yet holds, for the refusal's text: (Redis's type name, encoding).
+/// What a type number that is read becomes.
+pub(super) fn type_loaded(number: u8) -> Option<Type> {
+    Some(match number {
+        TYPE_STRING => Type::String,
+        TYPE_LIST | TYPE_LIST_ZIPLIST | TYPE_LIST_QUICKLIST | TYPE_LIST_QUICKLIST_2 => Type::List,
+        TYPE_SET | TYPE_SET_INTSET | TYPE_SET_LISTPACK => Type::Set,
+        TYPE_ZSET | TYPE_ZSET_2 | TYPE_ZSET_ZIPLIST | TYPE_ZSET_LISTPACK => Type::ZSet,
+        TYPE_HASH | TYPE_HASH_ZIPMAP | TYPE_HASH_ZIPLIST | TYPE_HASH_LISTPACK => Type::Hash,
+        _ => return None,
+    })
+}
+
+/// What a type number holds, for people: (type, encoding).
 pub(super) fn type_by_number(number: u8) -> Option<(&'static str, &'static str)> {
     Some(match number {
-        0 => ("string", "string"),
+        0 => ("string", "plain"),
         1 => ("list", "linked list"),
         2 => ("set", "hash table"),
-        3 => ("sorted set", "skip list"),
+        3 => ("zset", "scores as text"),
         4 => ("hash", "hash table"),
-        5 => ("sorted set", "skip list, binary scores"),
+        5 => ("zset", "binary scores"),
         6 => ("module value", "version 1"),
         7 => ("module value", "version 2"),
         9 => ("hash", "zipmap"),
         10 => ("list", "ziplist"),
         11 => ("set", "intset"),
-        12 => ("sorted set", "ziplist"),
+        12 => ("zset", "ziplist"),
         13 => ("hash", "ziplist"),
         14 => ("list", "quicklist"),
         15 => ("stream", "listpacks"),
         16 => ("hash", "listpack"),
-        17 => ("sorted set", "listpack"),
+        17 => ("zset", "listpack"),
         18 => ("list", "quicklist 2"),
         19 => ("stream", "listpacks 2"),
         20 => ("set", "listpack"),

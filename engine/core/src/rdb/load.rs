@@ -1,16 +1,23 @@
 //! Reading an RDB file into a new keyspace (its framing: `parse`). All or nothing: what fails
 //! leaves no keyspace. Bytes after the end are ignored, as redis-server does on loading; `verify`
-//! refuses them.
+//! refuses them. A small collection in a packed form that is also ours is taken as it is; any other
+//! is built element by element in its final place, before anybody can see it, never beside itself.
 
 use std::path::Path;
 
-use super::parse::{Key, Sink, Taken, parse};
+use super::packed::with_text;
+use super::parse::{Form, Key, Sink, Taken, parse};
 use super::reader::{Manner, Reader};
 use super::strings::Loaded;
 use super::{LoadOptions, Summary};
 use crate::error::Result;
-use crate::keyspace::{Expiry, Keyspace};
-use crate::value::NewValue;
+use crate::keyspace::{Draft, Expiry, Keyspace};
+use crate::value::hash::HashMut;
+use crate::value::list::ListMut;
+use crate::value::packing::{Packing, SET_ENTRIES, SET_VALUE_BYTES};
+use crate::value::set::SetMut;
+use crate::value::zset::{Put, ZSetMut};
+use crate::value::{Kind, NewValue, Type, ValueMut};
 
 /// Parse a whole file into a new keyspace. Nothing is kept when it fails.
 ///
@@ -19,19 +26,87 @@ use crate::value::NewValue;
 /// `RDB_TYPE_UNSUPPORTED` (names db and key), `RDB_FUNCTIONS_UNSUPPORTED`,
 /// `RDB_DATABASE_OUT_OF_RANGE`, `RDB_ALIEN` (not an RDB file), `CANCELLED`, I/O codes.
 pub fn load(path: &Path, options: LoadOptions<'_>) -> Result<(Keyspace, Summary)> {
-    let LoadOptions { databases, expire_before_ms, is_digested, progress } = options;
+    let LoadOptions { databases, packing, expire_before_ms, is_digested, progress } = options;
     let from = Reader::open(path, Manner { is_past_cache: false, is_digested }, progress)?;
-    let mut sink = KeyspaceSink { keyspace: Keyspace::new(databases), expire_before_ms };
+    let keyspace = Keyspace::new(databases);
+    let mut sink = KeyspaceSink { keyspace, packing, expire_before_ms, making: Making::Nothing };
     if let Some(now_ms) = expire_before_ms {
         sink.keyspace.tick(now_ms); // keys begin to be idle when they are loaded
     }
-    let summary = parse(from, &mut sink, false)?;
-    Ok((sink.keyspace, summary))
+    let summary = parse(from, &mut sink, false);
+    sink.abandon();
+    Ok((sink.keyspace, summary?))
 }
 
 struct KeyspaceSink {
     keyspace: Keyspace,
+    packing: Packing,
     expire_before_ms: Option<i64>,
+    making: Making,
+}
+
+/// The collection that comes in parts.
+enum Making {
+    Nothing,
+    /// Its time is over: its elements are let go.
+    Expired,
+    /// In this database, not yet to be seen; and its name, if the file says how long it was idle.
+    Draft {
+        db: usize,
+        draft: Draft,
+        idle: Option<(Vec<u8>, u64)>,
+    },
+}
+
+impl KeyspaceSink {
+    fn is_over(&self, key: Key<'_>) -> bool {
+        let now_ms = self.expire_before_ms;
+        key.expire_at_ms.is_some_and(|at_ms| now_ms.is_some_and(|now_ms| at_ms <= now_ms))
+    }
+
+    #[inline]
+    fn put(&mut self, key: Key<'_>, value: NewValue<'_>) -> Taken {
+        if self.is_over(key) {
+            return Taken::Expired;
+        }
+        let expiry = key.expire_at_ms.map_or(Expiry::Never, Expiry::At);
+        if self.keyspace.db_mut(key.db).set(key.name, value, expiry) {
+            return Taken::Duplicate;
+        }
+        if let Some(seconds) = key.idle_seconds {
+            self.note_idle(key.db, key.name, seconds);
+        }
+        Taken::Kept
+    }
+
+    /// The key was used last so long ago.
+    fn note_idle(&mut self, db: usize, name: &[u8], seconds: u64) {
+        if let Some(now_ms) = self.expire_before_ms {
+            let ago_ms = seconds.min(IDLE_SECONDS_MAX) as i64 * 1000;
+            let used_ms = now_ms.saturating_sub(ago_ms);
+            let _ = self.keyspace.db_mut(db).get_and_note(name, used_ms);
+        }
+    }
+
+    /// Change the draft; `none` while there is none.
+    #[inline]
+    fn edit<T>(&mut self, none: T, change: impl FnOnce(&mut ValueMut<'_>, Packing) -> T) -> T {
+        match &mut self.making {
+            Making::Draft { db, draft, .. } => {
+                change(&mut self.keyspace.db_mut(*db).draft_mut(draft), self.packing)
+            }
+            Making::Expired | Making::Nothing => none,
+        }
+    }
+
+    /// Give up what was begun and not ended.
+    fn abandon(&mut self) {
+        if let Making::Draft { db, draft, .. } =
+            std::mem::replace(&mut self.making, Making::Nothing)
+        {
+            self.keyspace.db_mut(db).abandon(draft);
+        }
+    }
 }
 
 impl Sink for KeyspaceSink {
@@ -43,20 +118,130 @@ impl Sink for KeyspaceSink {
         self.keyspace.db_mut(db).reserve(keys);
     }
 
+    fn function(&mut self, source: &[u8]) {
+        self.keyspace.add_function(source);
+    }
+
     #[inline]
     fn string(&mut self, key: Key<'_>, value: Loaded<'_>) -> Taken {
-        let is_over = |at_ms: i64| self.expire_before_ms.is_some_and(|now_ms| at_ms <= now_ms);
-        if key.expire_at_ms.is_some_and(is_over) {
-            return Taken::Expired;
-        }
         let value = match value {
             Loaded::Int(value) => NewValue::Int(value),
             Loaded::Bytes(bytes) => NewValue::Bytes(bytes),
         };
-        let expiry = key.expire_at_ms.map_or(Expiry::Never, Expiry::At);
-        match self.keyspace.db_mut(key.db).set(key.name, value, expiry) {
-            true => Taken::Duplicate,
-            false => Taken::Kept,
+        self.put(key, value)
+    }
+
+    fn whole(&mut self, key: Key<'_>, made: Type, form: Form<'_>) -> Option<Taken> {
+        let kind = kind_of(made, form, self.packing)?;
+        let (Form::Listpack(bytes, _) | Form::Intset(bytes, _)) = form;
+        Some(self.put(key, NewValue::Packed(kind, bytes)))
+    }
+
+    fn begin(&mut self, key: Key<'_>, made: Type, elements: usize) {
+        self.abandon();
+        if self.is_over(key) {
+            self.making = Making::Expired;
+            return;
         }
+        let draft = self.keyspace.db_mut(key.db).draft(key.name, made, key.expire_at_ms);
+        let idle = key.idle_seconds.map(|seconds| (key.name.to_vec(), seconds));
+        self.making = Making::Draft { db: key.db, draft, idle };
+        self.edit((), |value, packing| match made {
+            Type::String | Type::List => {}
+            Type::Set => SetMut::of(value, packing).reserve(elements),
+            Type::ZSet => ZSetMut::of(value, packing).reserve(elements),
+            Type::Hash => HashMut::of(value, packing).reserve(elements),
+        });
+    }
+
+    fn node(&mut self, form: Form<'_>) -> bool {
+        let Form::Listpack(bytes, _) = form else { return false };
+        let is_taken = bytes.len() <= NODE_BYTES_MAX;
+        if is_taken {
+            self.edit((), |value, packing| ListMut::of(value, packing).adopt(bytes));
+        }
+        is_taken
+    }
+
+    fn element(&mut self, element: Loaded<'_>) -> bool {
+        self.edit(true, |value, packing| {
+            with_text(element, |text| match value.value().type_of() {
+                Type::Set => SetMut::of(value, packing).add(text),
+                _ => {
+                    ListMut::of(value, packing).push_back(text);
+                    true
+                }
+            })
+        })
+    }
+
+    fn field(&mut self, field: Loaded<'_>, content: Loaded<'_>) -> bool {
+        self.edit(true, |value, packing| {
+            let mut hash = HashMut::of(value, packing);
+            with_text(field, |field| with_text(content, |content| hash.put(field, content)))
+        })
+    }
+
+    fn member(&mut self, member: Loaded<'_>, score: f64) -> bool {
+        self.edit(true, |value, packing| {
+            let mut zset = ZSetMut::of(value, packing);
+            with_text(member, |member| zset.put(member, score) == Put::Added)
+        })
+    }
+
+    fn end(&mut self) -> Taken {
+        let (number, mut draft, idle) = match std::mem::replace(&mut self.making, Making::Nothing) {
+            Making::Draft { db, draft, idle } => (db, draft, idle),
+            Making::Expired | Making::Nothing => return Taken::Expired,
+        };
+        let db = self.keyspace.db_mut(number);
+        let value = db.draft_mut(&mut draft);
+        let is_empty = value.value().is_empty_collection();
+        value.finish();
+        if is_empty {
+            db.abandon(draft);
+            return Taken::Empty;
+        }
+        if !db.finish(draft) {
+            return Taken::Duplicate;
+        }
+        if let Some((name, seconds)) = idle {
+            self.note_idle(number, &name, seconds);
+        }
+        Taken::Kept
+    }
+}
+
+/// The access clock goes round after 2^24 seconds.
+const IDLE_SECONDS_MAX: u64 = (1 << 24) - 1;
+/// Larger nodes of lists are taken apart: no `list-max-listpack-size` makes them.
+const NODE_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of a listpack's element beside its text, and of the listpack beside its elements.
+const ELEMENT_OVERHEAD_BYTES: usize = 10;
+
+/// What a packed form becomes as it is, if the thresholds allow it. As in redis-server it is the
+/// number of elements that counts; their lengths only as far as all of them together go.
+fn kind_of(made: Type, form: Form<'_>, packing: Packing) -> Option<Kind> {
+    let fits = |bytes: usize, elements: usize, elements_max: usize, text_bytes: usize| {
+        let element_bytes = text_bytes.saturating_add(ELEMENT_OVERHEAD_BYTES);
+        elements <= elements_max
+            && bytes <= elements_max.saturating_add(1).saturating_mul(element_bytes)
+    };
+    match (made, form) {
+        (Type::Set, Form::Intset(_, members)) => {
+            (members <= packing.set_int_entries).then_some(Kind::IntSet)
+        }
+        (Type::Set, Form::Listpack(bytes, members)) => {
+            fits(bytes.len(), members, SET_ENTRIES, SET_VALUE_BYTES).then_some(Kind::Set)
+        }
+        (Type::Hash, Form::Listpack(bytes, elements)) => {
+            let (entries, text_bytes) = (packing.hash_entries, packing.hash_value_bytes);
+            fits(bytes.len(), elements, entries.saturating_mul(2), text_bytes).then_some(Kind::Hash)
+        }
+        (Type::ZSet, Form::Listpack(bytes, elements)) => {
+            let (entries, text_bytes) = (packing.zset_entries, packing.zset_value_bytes);
+            fits(bytes.len(), elements, entries.saturating_mul(2), text_bytes).then_some(Kind::ZSet)
+        }
+        _ => None,
     }
 }

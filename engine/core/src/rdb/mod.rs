@@ -1,6 +1,6 @@
-//! The RDB format: version 10 is written, versions 1-12 are read (strings today; other types are
-//! refused by name with their key). Pure codec: no fork, no thread, no log. `save` runs in the fork
-//! child and allocates nothing (I1).
+//! The RDB format: version 10 is written, versions 1-12 are read, every encoding of the five types
+//! (others are refused by name with their key). Pure codec: no fork, no log. `save` runs in the
+//! fork child and allocates nothing (I1).
 //!
 //! `format` the bytes · `save` and `parse` the framing, side by side · `strings` lengths and
 //! strings both ways · `lzf`, `crc` · `writer`, `reader` (over `read_ahead`) the file · `load` into
@@ -8,19 +8,29 @@
 
 mod crc;
 mod format;
+mod inspect;
 mod load;
+mod load_collection;
 mod lzf;
+mod packed;
 mod parse;
+mod pass_over;
 mod read_ahead;
 mod reader;
 mod save;
+mod save_collection;
 mod strings;
 mod verify;
 mod writer;
+mod ziplist;
+mod zipmap;
 
+pub use inspect::{BigKey, EncodingCounts, InspectOptions, Inspection, TOP_MAX, inspect};
 pub use load::load;
 pub use save::{SaveScratch, save};
 pub use verify::verify;
+
+use crate::value::packing::Packing;
 
 /// Aux fields and switches of a file to be written. Text is prepared before a fork.
 #[derive(Debug, Clone)]
@@ -62,6 +72,10 @@ pub struct Summary {
     pub databases: Vec<DatabaseSummary>,
     /// Keys left out because their time was over when loading.
     pub expired_skipped: u64,
+    /// Collections without elements, which are no keys: left out, and counted nowhere else.
+    pub empty_skipped: u64,
+    /// Function libraries.
+    pub functions: u64,
     /// Whether the file carries a checksum (it was right then).
     pub is_checksummed: bool,
     /// Bytes after the end, which a load ignores and [`verify`] refuses.
@@ -102,10 +116,20 @@ pub struct DatabaseSummary {
 pub struct LoadOptions<'a> {
     /// Databases of the target; a file that selects a higher one is refused.
     pub databases: usize,
+    /// Which collections stay packed.
+    pub packing: Packing,
     /// Keys that end at or before this instant are left out (`None` keeps all).
     pub expire_before_ms: Option<i64>,
     /// Take the SHA-256 of the file on the way ([`Summary::sha256`]).
     pub is_digested: bool,
     /// Bytes read so far and in all, told about every MiB; answering `false` cancels (`CANCELLED`).
     pub progress: &'a mut dyn FnMut(u64, u64) -> bool,
+}
+
+impl<'a> LoadOptions<'a> {
+    /// With Redis's thresholds, every key kept, no SHA-256.
+    pub fn new(databases: usize, progress: &'a mut dyn FnMut(u64, u64) -> bool) -> Self {
+        let packing = Packing::default();
+        Self { databases, packing, expire_before_ms: None, is_digested: false, progress }
+    }
 }

@@ -2,16 +2,19 @@
 //! key becomes is the [`Sink`]'s business: a keyspace (`load`) or nothing (`verify`). The
 //! counterpart of `save`. Every byte is hostile (I7).
 //!
-//! Adding a type? `format::type_by_number` names it, `Parser::entry` reads it, `Sink` takes it,
-//! `save::entry` writes it.
+//! Adding a type? `format::type_by_number` names it, `Parser::value` reads it (`load_collection`),
+//! `Sink` takes it, `save_collection` writes it.
 
 use std::collections::BTreeMap;
 
 use super::format::*;
+use super::load_collection::{Work, load_collection};
+use super::packed::with_text;
+use super::pass_over::{pass_over_module_aux, pass_over_value};
 use super::reader::Reader;
 use super::strings::{Loaded, load_bytes, load_length, load_string};
 use super::{DatabaseSummary, Summary};
-use crate::error::Result;
+use crate::error::{EngineError, Result};
 use crate::value::Type;
 
 /// Aux fields that are kept, and bytes of each value; what is beyond is read and dropped.
@@ -23,14 +26,44 @@ const KEY_BYTES_MIN: u64 = 4;
 /// A key's name in an error's text is cut after so many bytes.
 const SHOWN_KEY_BYTES_MAX: usize = 128;
 
-/// Where the keys go.
+/// Type numbers that have names (`format::type_by_number`).
+const TYPE_NUMBERS: usize = 26;
+
+/// Where the keys go. A string comes whole, and so can a small collection ([`Sink::whole`]). Else a
+/// collection comes as [`Sink::begin`], its elements by whichever of the next four fits, and
+/// [`Sink::end`]; it is never held by the parser.
 pub(super) trait Sink {
     /// Databases that it has.
     fn databases(&self) -> usize;
     /// `keys` keys in all will come to `db`, as the file says (already bounded by its size).
     fn reserve(&mut self, db: usize, keys: usize);
+    /// Take a function library: its source.
+    fn function(&mut self, source: &[u8]);
     /// Take a string.
     fn string(&mut self, key: Key<'_>, value: Loaded<'_>) -> Taken;
+    /// Take a whole collection in a form that is also ours; it was checked, is not empty, and
+    /// nothing stands in it twice. `None`: not taken, it comes in parts.
+    fn whole(&mut self, key: Key<'_>, made: Type, form: Form<'_>) -> Option<Taken>;
+    /// Begin a collection. About `elements` will come (0: not known), as far as the file goes.
+    fn begin(&mut self, key: Key<'_>, made: Type, elements: usize);
+    /// Take the elements of a list's node, as [`Sink::whole`]; false: they come one by one.
+    fn node(&mut self, form: Form<'_>) -> bool;
+    /// Take an element of a list or a set; false if the set has it already.
+    fn element(&mut self, element: Loaded<'_>) -> bool;
+    /// Take a field of a hash; false if it is there already.
+    fn field(&mut self, field: Loaded<'_>, value: Loaded<'_>) -> bool;
+    /// Take a member of a sorted set; false if it is there already. The score is a number.
+    fn member(&mut self, member: Loaded<'_>, score: f64) -> bool;
+    /// The collection is whole.
+    fn end(&mut self) -> Taken;
+    /// Whether keys of types that cannot be loaded are passed over instead of refused.
+    fn passes_over(&self) -> bool {
+        false
+    }
+    /// What a key that was taken, or passed over, is in the file.
+    fn note(&mut self, key: Key<'_>, stored: Stored) {
+        let _ = (key, stored);
+    }
 }
 
 /// A key as the file describes it.
@@ -39,16 +72,42 @@ pub(super) struct Key<'a> {
     pub(super) db: usize,
     pub(super) name: &'a [u8],
     pub(super) expire_at_ms: Option<i64>,
+    /// Seconds since its last use, if the file says so.
+    pub(super) idle_seconds: Option<u64>,
+}
+
+/// A packed form that is kept in memory as it is, with the number of its elements.
+#[derive(Clone, Copy)]
+pub(super) enum Form<'a> {
+    Listpack(&'a [u8], usize),
+    Intset(&'a [u8], usize),
+}
+
+/// What a key is in the file.
+#[derive(Clone, Copy)]
+pub(super) struct Stored {
+    pub(super) type_number: u8,
+    /// Expiry, type, name and value.
+    pub(super) bytes: u64,
+    /// Fields, members or elements; the bytes of a string.
+    pub(super) elements: u64,
+    /// Whether a load takes such a type.
+    pub(super) is_loaded: bool,
 }
 
 /// What became of a key.
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Taken {
     /// It is in.
     Kept,
     /// Its time is over: left out.
     Expired,
+    /// A collection without elements, which is no key: left out, as redis-server does.
+    Empty,
     /// It was there already: no server writes that.
     Duplicate,
+    /// Something in it stands there twice, found out at its end.
+    Twins,
 }
 
 /// Read a whole file into `sink`. `is_end_strict`: bytes after the end are refused (Redis's loader
@@ -64,11 +123,11 @@ pub(super) fn parse<S: Sink>(
         databases: BTreeMap::new(),
         db: 0,
         counts: DatabaseSummary::default(),
-        strings: 0,
-        expire_at_ms: None,
+        types: [0; TYPE_NUMBERS],
+        next: Next::default(),
         reservable: 0,
         key: Vec::new(),
-        unpacked: Vec::new(),
+        work: Work::new(),
     };
     parser.reservable = parser.from.size_bytes() / KEY_BYTES_MIN;
     parser.header()?;
@@ -83,14 +142,23 @@ struct Parser<'a> {
     /// The database selected, and its counts since.
     db: usize,
     counts: DatabaseSummary,
-    strings: u64,
-    /// Of the next key.
-    expire_at_ms: Option<i64>,
+    /// Keys of each type number.
+    types: [u64; TYPE_NUMBERS],
+    next: Next,
     /// Keys that RESIZEDB may still ask room for, over all databases.
     reservable: u64,
-    /// The key at hand, and memory to unpack into; reused.
+    /// The key at hand, and memory to work in; reused.
     key: Vec<u8>,
-    unpacked: Vec<u8>,
+    work: Work,
+}
+
+/// What the opcodes before a key say of it.
+#[derive(Clone, Copy, Default)]
+struct Next {
+    expire_at_ms: Option<i64>,
+    idle_seconds: Option<u64>,
+    /// Where the first of them stands.
+    offset: Option<u64>,
 }
 
 impl Parser<'_> {
@@ -102,43 +170,57 @@ impl Parser<'_> {
         for place in start.iter_mut().take(shown) {
             *place = self.from.byte()?;
         }
-        let start_shown = &start[..shown];
         let is_like = |magic: &[u8]| {
-            let both = magic.len().min(start_shown.len());
-            start_shown[..both] == magic[..both]
+            let both = magic.len().min(shown);
+            start[..both] == magic[..both]
         };
-        if is_like(MAGIC_VALKEY) && shown >= MAGIC_VALKEY.len() {
-            let version = String::from_utf8_lossy(&start_shown[MAGIC_VALKEY.len()..]).into_owned();
-            return Err(self.unsupported_version(&format!("Valkey {version}")));
-        }
         if !is_like(MAGIC) && !is_like(MAGIC_VALKEY) {
-            return Err(self.from.alien("it does not begin with REDIS"));
+            return Err(self.from.alien("it does not begin with REDIS or VALKEY"));
         }
         if shown < HEADER_BYTES {
             // Fails with the place where the file ends.
             self.from.byte()?;
         }
-        let digits = &start[MAGIC.len()..];
+        let is_valkey = is_like(MAGIC_VALKEY);
+        let digits = &start[if is_valkey { MAGIC_VALKEY.len() } else { MAGIC.len() }..];
         if !digits.iter().all(u8::is_ascii_digit) {
             return Err(self.from.alien("its version is not a number"));
         }
         let version = digits.iter().fold(0, |sum, digit| sum * 10 + u32::from(digit - b'0'));
-        if !(1..=VERSION_MAX).contains(&version) {
-            return Err(self.unsupported_version(&version.to_string()));
+        match is_valkey {
+            false if !(1..=VERSION_MAX).contains(&version) => {
+                Err(self.unsupported_version(&version.to_string()))
+            }
+            true if version != VERSION_VALKEY => {
+                Err(self.unsupported_version(&format!("{version} of Valkey")))
+            }
+            _ => {
+                self.summary.rdb_version = version;
+                Ok(())
+            }
         }
-        self.summary.rdb_version = version;
-        Ok(())
     }
 
-    fn unsupported_version(&self, version: &str) -> crate::error::EngineError {
-        let reason = format!("RDB version {version}; versions 1 to {VERSION_MAX} are read");
-        let hint = "Save it with Redis up to 8.2 or Valkey up to 8: they write such a version.";
+    fn unsupported_version(&self, version: &str) -> EngineError {
+        let reason = format!(
+            "RDB version {version}; versions 1 to {VERSION_MAX} and Valkey's {VERSION_VALKEY} are read"
+        );
+        let hint = "Save it with Redis up to 8.2 or Valkey up to 9.1: they write such a version.";
         self.from.refuse("RDB_VERSION_UNSUPPORTED", &reason, hint).with("version", version)
     }
 
     /// One opcode or one key; `false` at the end.
     fn item<S: Sink>(&mut self, sink: &mut S) -> Result<bool> {
+        let offset = self.from.offset();
         let op = self.from.byte()?;
+        if matches!(op, OP_EXPIRETIME_MS | OP_EXPIRETIME | OP_IDLE | OP_FREQ) {
+            self.next.offset.get_or_insert(offset);
+        }
+        if (OP_SLOT_INFO..=OP_RESIZEDB).contains(&op) && self.summary.rdb_version < VERSION_CHECKSUM
+        {
+            // Else a damaged version would switch the checksum off.
+            return Err(self.from.corrupt("its version is older than what stands in it"));
+        }
         match op {
             OP_EOF => return Ok(false),
             OP_EXPIRETIME_MS => {
@@ -149,9 +231,7 @@ impl Parser<'_> {
                 let at_s = i32::from_le_bytes(self.from.array()?);
                 self.set_expire(i64::from(at_s) * 1000)?;
             }
-            OP_IDLE => {
-                load_length(&mut self.from)?;
-            }
+            OP_IDLE => self.next.idle_seconds = Some(load_length(&mut self.from)?),
             OP_FREQ => {
                 self.from.byte()?;
             }
@@ -163,9 +243,15 @@ impl Parser<'_> {
                     load_length(&mut self.from)?;
                 }
             }
-            OP_MODULE_AUX => self.skip_module_aux()?,
-            OP_FUNCTION2 | OP_FUNCTION_PRE_GA => return Err(self.functions_unsupported()),
-            _ => self.entry(op, sink)?,
+            // There is no module here that could keep it.
+            OP_MODULE_AUX => pass_over_module_aux(&mut self.from, &mut self.work.unpacked)?,
+            OP_FUNCTION2 => {
+                let source = load_string(&mut self.from, &mut self.work.unpacked)?;
+                with_text(source, |source| sink.function(source));
+                self.summary.functions += 1;
+            }
+            OP_FUNCTION_PRE_GA => return Err(self.functions_unsupported()),
+            _ => self.entry(op, offset, sink)?,
         }
         Ok(true)
     }
@@ -174,14 +260,14 @@ impl Parser<'_> {
         if at_ms < 0 {
             return Err(self.from.corrupt("a key that ends before 1970"));
         }
-        self.expire_at_ms = Some(at_ms);
+        self.next.expire_at_ms = Some(at_ms);
         Ok(())
     }
 
     fn aux(&mut self) -> Result<()> {
         let mut texts = [String::new(), String::new()];
         for text in &mut texts {
-            load_bytes(&mut self.from, &mut self.unpacked, &mut self.key)?;
+            load_bytes(&mut self.from, &mut self.work.unpacked, &mut self.key)?;
             let shown = self.key.get(..AUX_VALUE_BYTES_MAX).unwrap_or(&self.key);
             *text = String::from_utf8_lossy(shown).into_owned();
         }
@@ -221,76 +307,111 @@ impl Parser<'_> {
         Ok(())
     }
 
-    /// Modules' data outside keys is passed over: there is no module here that could keep it.
-    fn skip_module_aux(&mut self) -> Result<()> {
-        load_length(&mut self.from)?;
-        if load_length(&mut self.from)? != MODULE_UINT {
-            return Err(self.from.corrupt("module data without the time it belongs to"));
-        }
-        load_length(&mut self.from)?;
-        loop {
-            match load_length(&mut self.from)? {
-                MODULE_EOF => return Ok(()),
-                MODULE_SINT | MODULE_UINT => drop(load_length(&mut self.from)?),
-                MODULE_FLOAT => drop(self.from.array::<4>()?),
-                MODULE_DOUBLE => drop(self.from.array::<8>()?),
-                MODULE_STRING => drop(load_string(&mut self.from, &mut self.unpacked)?),
-                code => {
-                    return Err(self.from.corrupt(&format!("unknown code {code} in module data")));
-                }
-            }
-        }
-    }
-
     #[cold]
-    fn functions_unsupported(&self) -> crate::error::EngineError {
-        let reason = "it holds a function library (FUNCTION LOAD), which is not supported yet";
-        let hint = "Delete the functions on the server that saved it (FUNCTION FLUSH), save again.";
+    fn functions_unsupported(&self) -> EngineError {
+        let reason = "it holds a function library as release candidates of Redis 7.0 wrote it";
+        let hint = "Load it into that server, upgrade it to Redis 7.0, and save again.";
         self.from.refuse("RDB_FUNCTIONS_UNSUPPORTED", reason, hint)
     }
 
-    /// A key and its value; `type_number` is read already.
-    fn entry<S: Sink>(&mut self, type_number: u8, sink: &mut S) -> Result<()> {
-        if type_number != TYPE_STRING {
+    /// A key and its value; the type at `offset` is read already.
+    fn entry<S: Sink>(&mut self, type_number: u8, offset: u64, sink: &mut S) -> Result<()> {
+        let made = type_loaded(type_number);
+        if made.is_none() && !(sink.passes_over() && type_by_number(type_number).is_some()) {
             return Err(self.type_unsupported(type_number));
         }
-        load_bytes(&mut self.from, &mut self.unpacked, &mut self.key)?;
-        let expire_at_ms = self.expire_at_ms.take();
-        let value = load_string(&mut self.from, &mut self.unpacked)?;
-        let taken = sink.string(Key { db: self.db, name: &self.key, expire_at_ms }, value);
-        self.counts.keys += 1;
-        self.counts.expires += u64::from(expire_at_ms.is_some());
-        self.strings += 1;
+        load_bytes(&mut self.from, &mut self.work.unpacked, &mut self.key)?;
+        let Next { expire_at_ms, idle_seconds, offset: first } = std::mem::take(&mut self.next);
+        let key = Key { db: self.db, name: &self.key, expire_at_ms, idle_seconds };
+        let (from, work) = (&mut self.from, &mut self.work);
+        let read = match made {
+            Some(Type::String) => load_string(from, &mut work.unpacked)
+                .map(|value| Some((sink.string(key, value), value.text_bytes()))),
+            Some(made) => load_collection((made, type_number), key, from, work, sink).map(Some),
+            None => {
+                pass_over_value((type_number, self.summary.rdb_version), from, &mut work.unpacked)
+                    .map(|elements| Some((Taken::Kept, elements?)))
+            }
+        };
+        let Some((taken, elements)) = read.map_err(|error| self.within_key(error))? else {
+            return Err(self.key_unsupported(type_number));
+        };
+        if self.count(type_number, taken, expire_at_ms.is_some())? {
+            let bytes = self.from.offset() - first.unwrap_or(offset);
+            let key = Key { db: self.db, name: &self.key, expire_at_ms, idle_seconds };
+            sink.note(key, Stored { type_number, bytes, elements, is_loaded: made.is_some() });
+        }
+        Ok(())
+    }
+
+    /// Count the key at hand; gives whether it is one.
+    #[inline]
+    fn count(&mut self, type_number: u8, taken: Taken, is_expiring: bool) -> Result<bool> {
         match taken {
-            Taken::Kept => Ok(()),
-            Taken::Expired => {
-                self.summary.expired_skipped += 1;
-                Ok(())
+            Taken::Kept => {}
+            Taken::Expired => self.summary.expired_skipped += 1,
+            Taken::Empty => {
+                self.summary.empty_skipped += 1;
+                return Ok(false);
             }
             Taken::Duplicate => {
-                let reason = format!("key '{}' in db {} stands there twice", self.shown(), self.db);
-                Err(self.with_key(self.from.corrupt(&reason)))
+                return Err(self.within_key(self.from.corrupt("the key stands there twice")));
+            }
+            Taken::Twins => {
+                let reason = "an element stands in its collection twice";
+                return Err(self.within_key(self.from.corrupt(reason)));
             }
         }
+        self.counts.keys += 1;
+        self.counts.expires += u64::from(is_expiring);
+        if let Some(keys) = self.types.get_mut(usize::from(type_number)) {
+            *keys += 1;
+        }
+        Ok(true)
     }
 
     #[cold]
-    fn type_unsupported(&mut self, type_number: u8) -> crate::error::EngineError {
-        let Some((name, encoding)) = type_by_number(type_number) else {
+    fn type_unsupported(&mut self, type_number: u8) -> EngineError {
+        if type_by_number(type_number).is_none() {
             return self.from.corrupt(&format!("unknown type or opcode {type_number}"));
-        };
-        if let Err(error) = load_bytes(&mut self.from, &mut self.unpacked, &mut self.key) {
-            return error;
         }
+        match load_bytes(&mut self.from, &mut self.work.unpacked, &mut self.key) {
+            Ok(()) => self.key_unsupported(type_number),
+            Err(error) => error,
+        }
+    }
+
+    /// The key was read.
+    #[cold]
+    fn key_unsupported(&self, type_number: u8) -> EngineError {
+        let (name, encoding) = type_by_number(type_number).unwrap_or_default();
         let shown = self.shown();
         let reason = format!("key '{shown}' in db {} is a {name} ({encoding})", self.db);
-        let hint = "Only strings are read so far: delete or convert such keys on the server that \
-                    saved it, then save again.";
+        let hint = match name {
+            "hash" => {
+                "Fields that expire by themselves (HEXPIRE) are not supported: HPERSIST them, or \
+                 delete such keys, on the server that saved it, then save again."
+            }
+            _ => {
+                "Strings, lists, sets, sorted sets and hashes are read: delete other keys on the \
+                 server that saved it, then save again."
+            }
+        };
         let refused = self.from.refuse("RDB_TYPE_UNSUPPORTED", &reason, hint);
         self.with_key(refused).with("type", name)
     }
 
-    fn with_key(&self, error: crate::error::EngineError) -> crate::error::EngineError {
+    /// Say of an error about the value at hand whose it is.
+    #[cold]
+    fn within_key(&self, mut error: EngineError) -> EngineError {
+        if error.code.starts_with("RDB_") {
+            error.message.push_str(&format!(" (key '{}' in db {})", self.shown(), self.db));
+            return self.with_key(error);
+        }
+        error
+    }
+
+    fn with_key(&self, error: EngineError) -> EngineError {
         error.with("key", self.shown()).with("db", self.db.to_string())
     }
 
@@ -305,7 +426,7 @@ impl Parser<'_> {
     /// Add the counts since the last SELECTDB to their database's.
     fn close_database(&mut self) {
         let counts = std::mem::take(&mut self.counts);
-        let strings = std::mem::take(&mut self.strings);
+        let types = std::mem::replace(&mut self.types, [0; TYPE_NUMBERS]);
         if counts.keys == 0 {
             return;
         }
@@ -314,9 +435,12 @@ impl Parser<'_> {
         sum.index = index;
         sum.keys += counts.keys;
         sum.expires += counts.expires;
-        match sum.types.first_mut() {
-            Some((_, sum)) => *sum += strings,
-            None => sum.types.push((Type::String.name(), strings)),
+        for (number, keys) in (0..).zip(types).filter(|(_, keys)| *keys > 0) {
+            let (name, _) = type_by_number(number).unwrap_or_default();
+            match sum.types.iter_mut().find(|(other, _)| *other == name) {
+                Some((_, sum)) => *sum += keys,
+                None => sum.types.push((name, keys)),
+            }
         }
     }
 

@@ -7,11 +7,12 @@ use std::os::fd::RawFd;
 
 use super::crc::Crc64;
 use super::format::*;
+use super::save_collection::type_saved;
 use super::strings::{Packer, save_int, save_length, save_string};
 use super::writer::Writer;
 use super::{Progress, SaveOptions, Saved};
 use crate::keyspace::{Db, EntryRef, Keyspace};
-use crate::value::{Type, ValueRef};
+use crate::value::ValueRef;
 
 /// Bytes for one `write` call.
 const BUFFER_BYTES: usize = 512 * 1024;
@@ -92,6 +93,10 @@ pub fn save(
         told_keys: 0,
     };
     save.out.put(head)?;
+    for source in keyspace.functions() {
+        save.out.put(&[OP_FUNCTION2])?;
+        save.string(source)?;
+    }
     for index in 0..keyspace.databases() {
         save.database(index, keyspace.db(index))?;
     }
@@ -103,9 +108,10 @@ pub fn save(
     Ok(Saved { size_bytes: save.out.size_bytes(), keys: save.keys })
 }
 
-struct Save<'a, 'b> {
-    out: Writer<'a>,
-    packer: Option<&'a mut Packer>,
+/// A save under way.
+pub(super) struct Save<'a, 'b> {
+    pub(super) out: Writer<'a>,
+    pub(super) packer: Option<&'a mut Packer>,
     progress: Progress<'b>,
     keys: u64,
     told_keys: u64,
@@ -124,11 +130,7 @@ impl Save<'_, '_> {
         save_length(&mut self.out, db.expires_len() as u64)?;
         for entry in db.iter() {
             self.entry(entry)?;
-            let is_due = self.keys - self.told_keys >= PROGRESS_KEYS
-                || self.out.size_bytes() - self.told_bytes >= PROGRESS_BYTES;
-            if is_due {
-                self.tell()?;
-            }
+            self.tell_if_due()?;
         }
         Ok(())
     }
@@ -141,18 +143,25 @@ impl Save<'_, '_> {
             self.out.put(&at_ms.to_le_bytes())?;
         }
         let value = entry.value();
-        self.out.put(&[match value.type_of() {
-            Type::String => TYPE_STRING,
-            _ => return Err(libc::ENOTSUP),
-        }])?;
+        self.out.put(&[type_saved(value)])?;
         let packer = self.packer.as_deref_mut();
         save_string(&mut self.out, packer, entry.key())?;
         self.keys += 1;
         match value {
             ValueRef::Int(value) => save_int(&mut self.out, value),
             ValueRef::Bytes(bytes) => save_string(&mut self.out, self.packer.as_deref_mut(), bytes),
-            _ => Err(libc::ENOTSUP),
+            ValueRef::List(list) => self.list(list),
+            ValueRef::Set(set) => self.set(set),
+            ValueRef::ZSet(zset) => self.sorted_set(zset),
+            ValueRef::Hash(hash) => self.hash(hash),
         }
+    }
+
+    #[inline]
+    pub(super) fn tell_if_due(&mut self) -> Result<(), i32> {
+        let is_due = self.keys - self.told_keys >= PROGRESS_KEYS
+            || self.out.size_bytes() - self.told_bytes >= PROGRESS_BYTES;
+        if is_due { self.tell() } else { Ok(()) }
     }
 
     fn tell(&mut self) -> Result<(), i32> {

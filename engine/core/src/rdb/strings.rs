@@ -10,6 +10,7 @@ use super::reader::Reader;
 use super::writer::Writer;
 use crate::error::Result;
 use crate::limits::BULK_BYTES_MAX;
+use crate::value::listpack::Element;
 
 /// Strings up to this length are packed into memory made before the fork; longer ones get a mapping
 /// of their own.
@@ -150,11 +151,30 @@ fn save_packed_in(
     Ok(true)
 }
 
-/// A string's value as it stands in a file.
+/// A string's value, or an element's, as it stands in a file.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Loaded<'a> {
     Int(i64),
     Bytes(&'a [u8]),
+}
+
+impl Loaded<'_> {
+    /// Bytes of its text.
+    pub(super) fn text_bytes(self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::Int(value) => decimal(value, &mut [0; DECIMAL_BYTES_MAX]).len() as u64,
+        }
+    }
+}
+
+impl<'a> From<Element<'a>> for Loaded<'a> {
+    fn from(element: Element<'a>) -> Self {
+        match element {
+            Element::Int(value) => Self::Int(value),
+            Element::Bytes(bytes) => Self::Bytes(bytes),
+        }
+    }
 }
 
 /// Read a string. Bytes are borrowed from the reader or, unpacked, from `unpacked`.

@@ -61,10 +61,7 @@ pub fn save_to(keyspace: &Keyspace, options: &SaveOptions, path: &Path) -> Saved
 
 pub fn load(path: &Path) -> Result<(Keyspace, Summary), EngineError> {
     let progress = &mut |_, _| true;
-    rdb::load(
-        path,
-        LoadOptions { databases: 16, expire_before_ms: None, is_digested: true, progress },
-    )
+    rdb::load(path, LoadOptions { is_digested: true, ..LoadOptions::new(16, progress) })
 }
 
 pub fn verify(path: &Path) -> Result<Summary, EngineError> {

@@ -5,7 +5,11 @@
 
 mod alien;
 mod damage;
+mod encoder;
+mod encodings;
 mod files;
+mod flaws;
 mod peer;
 mod redis;
 mod round_trip;
+mod samples;

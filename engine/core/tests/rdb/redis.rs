@@ -10,7 +10,7 @@ use crate::files::{Scratch, context, load, options, refused, save_to, verify};
 use crate::peer::{Peer, check_rdb};
 use crate::round_trip::every_kind;
 
-fn digest(keyspace: &Keyspace) -> String {
+pub fn digest(keyspace: &Keyspace) -> String {
     keyspace.digest().iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text
@@ -88,23 +88,37 @@ fn packing_is_about_as_tight_as_redis_own() {
 fn each_other_type_that_redis_saves_is_refused_with_its_key() {
     let scratch = Scratch::new();
     let peer = Peer::start(&scratch.0);
-    for (command, name) in [
-        ("RPUSH k a", "list"),
-        ("SADD k 1", "set"),
-        ("SADD k a", "set"),
-        ("ZADD k 1 a", "sorted set"),
-        ("HSET k f v", "hash"),
-        ("XADD k * f v", "stream"),
-    ] {
-        let said = peer.run(&format!("FLUSHALL\nSELECT 7\nSET s v\n{command}\nSAVE\n"));
-        assert!(said.trim().ends_with("OK"), "{said}");
-        let path = scratch.0.join("dump.rdb");
-        let error = refused(&path, "RDB_TYPE_UNSUPPORTED");
-        assert_eq!(context(&error, "key"), "k");
-        assert_eq!((context(&error, "db"), context(&error, "type")), ("7", name));
-    }
-    peer.run("FLUSHALL\n");
-    let library = "FUNCTION LOAD \"#!lua name=l\\nredis.register_function('f', function() end)\"\n";
-    peer.run(&format!("{library}SAVE\n"));
-    refused(&scratch.0.join("dump.rdb"), "RDB_FUNCTIONS_UNSUPPORTED");
+    let said = peer.run("SELECT 7\nSET s v\nXADD k * f v\nSAVE\n");
+    assert!(said.trim().ends_with("OK"), "{said}");
+    let error = refused(&scratch.0.join("dump.rdb"), "RDB_TYPE_UNSUPPORTED");
+    assert_eq!(context(&error, "key"), "k");
+    assert_eq!((context(&error, "db"), context(&error, "type")), ("7", "stream"));
+}
+
+#[test]
+fn function_libraries_are_kept_and_written_back() {
+    let scratch = Scratch::new();
+    let path = scratch.0.join("dump.rdb");
+    let peer = Peer::start(&scratch.0);
+    let library = |name: &str| {
+        let body = "redis.register_function('f_NAME', function() return 'NAME' end)";
+        let source = format!("#!lua name=NAME\\n{body}\\n{}", "-- padding\\n".repeat(20));
+        format!("FUNCTION LOAD \"{}\"\n", source.replace("NAME", name))
+    };
+    peer.run(&format!("{}{}SET s v\nSAVE\n", library("one"), library("two")));
+    let listed = peer.run("FUNCTION LIST WITHCODE\n");
+    drop(peer);
+    let (loaded, summary) = load(&path).unwrap();
+    assert_eq!((loaded.functions().count(), summary.functions), (2, 2));
+    assert_eq!(verify(&path).unwrap().functions, 2);
+    save_to(&loaded, &options(), &path);
+    assert!(check_rdb(&path).status.success());
+    let peer = Peer::start(&scratch.0);
+    assert_eq!(peer.run("FCALL f_one 0\nFCALL f_two 0\n"), "one\ntwo\n");
+    let sorted = |text: &str| {
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    assert_eq!(sorted(&peer.run("FUNCTION LIST WITHCODE\n")), sorted(&listed));
 }

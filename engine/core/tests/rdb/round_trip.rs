@@ -149,8 +149,7 @@ fn keys_whose_time_is_over_are_left_out_and_counted() {
     let path = scratch.0.join("dump.rdb");
     save_to(&keyspace, &options(), &path);
     let progress = &mut |_, _| true;
-    let at_1000 =
-        LoadOptions { databases: 16, expire_before_ms: Some(1000), is_digested: true, progress };
+    let at_1000 = LoadOptions { expire_before_ms: Some(1000), ..LoadOptions::new(16, progress) };
     let (loaded, summary) = rdb::load(&path, at_1000).unwrap();
     assert_eq!((loaded.len(), summary.expired_skipped, summary.keys()), (2, 2, 4));
     assert!(loaded.db(2).get(b"1001").is_some() && loaded.db(2).get(b"forever").is_some());
