@@ -64,6 +64,23 @@ FIGURES: tuple[Figure, ...] = (
         "Resident memory of the process.",
         "used_memory_rss_bytes",
     ),
+    Figure(
+        "perdure_engine_huge_pages_bytes",
+        "Memory of the engine that sits on huge pages, counted every ten seconds.",
+        "huge_pages_bytes",
+    ),
+    Figure(
+        "perdure_engine_huge_pages_restored_bytes_total",
+        "Memory put back on huge pages after a fork had split them.",
+        "collapsed_bytes_total",
+        is_counter=True,
+    ),
+    Figure(
+        "perdure_engine_huge_pages_failures_total",
+        "Times that memory could not be put back on huge pages.",
+        "collapse_failures_total",
+        is_counter=True,
+    ),
     Figure("perdure_engine_clients", "Clients connected to the RESP door.", "clients"),
     Figure(
         "perdure_engine_blocked_clients",

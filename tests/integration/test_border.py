@@ -36,7 +36,8 @@ VERIFY_KEYS = {
 }  # fmt: skip
 STATS_KEYS = {
     "state", "uptime_seconds", "clients", "keys", "expires", "used_memory_bytes",
-    "used_memory_rss_bytes", "commands_total", "connections_total", "rejected_connections_total",
+    "used_memory_rss_bytes", "huge_pages_bytes", "collapsed_bytes_total",
+    "collapse_failures_total", "commands_total", "connections_total", "rejected_connections_total",
     "expired_keys_total", "evicted_keys_total", "keyspace_hits_total", "keyspace_misses_total",
     "net_input_bytes_total", "net_output_bytes_total", "dirty", "last_save_unix_s",
     "last_bgsave_status", "bgsave_in_progress", "fork_histogram", "last_fork_seconds",

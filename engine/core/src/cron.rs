@@ -9,9 +9,11 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
+use serde_json::json;
 
 use crate::command;
 use crate::error::Result;
+use crate::huge_pages::{self, Mode};
 use crate::job;
 use crate::rates::Rates;
 use crate::snapshot::is_save_due;
@@ -19,6 +21,8 @@ use crate::state::{Shared, State};
 
 /// How often the resident size is read.
 const RSS_SECONDS: u64 = 1;
+/// How often the memory on huge pages is counted: the kernel walks the page tables for it.
+const HUGE_PAGES_SECONDS: u64 = 10;
 /// Expired keys deleted under one hold of the lock.
 const EXPIRE_KEYS_MAX: usize = 500;
 /// Such holds in one turn.
@@ -67,14 +71,17 @@ impl Cron {
 }
 
 fn run(shared: &Arc<Shared>, bell: &Bell) {
-    let mut rss_read_at: Option<Instant> = None;
+    let (mut rss_read_at, mut huge_pages_read_at) = (None, None);
     let mut rates = Rates::default();
+    let counters = &shared.stats.counters;
+    tell_huge_pages(shared);
     loop {
         rates.sample(&shared.stats);
-        if rss_read_at.is_none_or(|at| at.elapsed().as_secs() >= RSS_SECONDS) {
-            rss_read_at = Some(Instant::now());
-            let rss = resident_bytes();
-            shared.stats.counters.used_memory_rss_bytes.store(rss, Ordering::Relaxed);
+        if is_due(&mut rss_read_at, RSS_SECONDS) {
+            counters.used_memory_rss_bytes.store(resident_bytes(), Ordering::Relaxed);
+        }
+        if is_due(&mut huge_pages_read_at, HUGE_PAGES_SECONDS) {
+            counters.huge_pages_bytes.store(huge_pages::huge_bytes(), Ordering::Relaxed);
         }
         let hz = turn(shared);
         let mut has_rung = bell.has_rung.lock();
@@ -85,6 +92,25 @@ fn run(shared: &Arc<Shared>, bell: &Bell) {
         if *has_rung {
             return;
         }
+    }
+}
+
+fn is_due(read_at: &mut Option<Instant>, seconds: u64) -> bool {
+    let is_due = read_at.is_none_or(|at| at.elapsed().as_secs() >= seconds);
+    if is_due {
+        *read_at = Some(Instant::now());
+    }
+    is_due
+}
+
+/// Without huge pages forks take twenty times as long: say so once, at the start.
+fn tell_huge_pages(shared: &Shared) {
+    if !matches!(huge_pages::mode(), Mode::Always | Mode::Madvise) {
+        let fields = json!({
+            "hint": "Forks hold the engine much longer without them: set \
+                     /sys/kernel/mm/transparent_hugepage/enabled to madvise.",
+        });
+        shared.events.log("info", "huge_pages_off", &fields);
     }
 }
 

@@ -17,6 +17,7 @@ pub mod error;
 pub mod events;
 pub mod failpoint;
 pub mod grpc;
+pub mod huge_pages;
 pub mod job;
 pub mod keyspace;
 pub mod limits;

@@ -15,7 +15,7 @@ use crate::effects::Effects;
 use crate::events::Events;
 use crate::keyspace::Keyspace;
 use crate::session::ClientInfo;
-use crate::snapshot::SaveState;
+use crate::snapshot::{Collapse, SaveState};
 use crate::stats::Stats;
 
 /// Everything that commands read and change, under the one engine lock.
@@ -56,6 +56,8 @@ pub struct Shared {
     pub stats: Stats,
     /// Wall and monotonic time.
     pub clock: Arc<Clock>,
+    /// Putting memory back on huge pages after a child.
+    pub collapse: Collapse,
     /// Towards the control plane.
     pub events: Events,
     /// Told to wake connections whose writes waited, or whose client was killed.
@@ -99,6 +101,7 @@ impl Shared {
             gate: Arc::default(),
             stats,
             clock: Arc::new(clock),
+            collapse: Collapse::default(),
             events: Events::default(),
             loops: Mutex::default(),
             is_stopping: AtomicBool::new(false),

@@ -76,6 +76,12 @@ counters! {
     load_keys_loaded,
     /// Keys that it left out, since their time was over.
     load_keys_expired,
+    /// Bytes of the allocator's memory that sit on huge pages; refreshed every few seconds.
+    huge_pages_bytes,
+    /// Bytes that were put back on huge pages after a child.
+    collapsed_bytes_total,
+    /// Blocks that could not be put back, and threads for it that did not start.
+    collapse_failures_total,
     /// Bytes to load.
     loading_total_bytes,
     /// Bytes loaded.

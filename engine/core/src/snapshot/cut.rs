@@ -87,6 +87,7 @@ impl CutPlan {
         self.options.ctime_unix_s = cut_unix_ms.div_euclid(1000);
         self.options.used_memory_bytes = state.keyspace.memory_bytes() as u64;
         self.scratch.stamp(&self.options);
+        shared.collapse.stop();
         let (pid, fork_duration) = match fork::fork().map_err(fork_failed)? {
             Side::Child => child::run(&mut Room {
                 keyspace: &state.keyspace,
@@ -155,14 +156,15 @@ pub struct CutReport {
 
 impl RunningCut {
     /// Wait for the child, give the file its name, then run `settle` under the engine lock together
-    /// with the end of the child's reign. Never call it with the lock held.
+    /// with the end of the child's reign, and let memory go back on huge pages. Never call it with
+    /// the lock held.
     ///
     /// # Errors
     /// `SNAPSHOT_CHILD_FAILED` (killed, panicked), `DISK_FULL` and other I/O codes of the child or
     /// of naming the file, `CANCELLED`; no file is left then.
     pub fn finish(
         self,
-        shared: &Shared,
+        shared: &Arc<Shared>,
         watcher: &mut dyn Watcher,
         settle: impl FnOnce(&mut State, &Result<CutReport>),
     ) -> Result<CutReport> {
@@ -178,6 +180,7 @@ impl RunningCut {
         state.save.forget_child();
         settle(&mut state, &outcome);
         drop(state);
+        super::collapse::begin(shared);
         outcome
     }
 

@@ -1,19 +1,21 @@
 //! Cutting a snapshot: fork under the engine lock (`fork`), write in the child (`child`), collect
 //! in the parent. `cut` is the interface, with one method to start and one to finish; `watch` is
-//! the parent's side of a running child; `save` has the rules of save points. What a finished cut
-//! means (LASTSAVE, a spool file) is `job`'s business.
+//! the parent's side of a running child; `collapse` repairs the page tables afterwards; `save` has
+//! the rules of save points. What a finished cut means (LASTSAVE, a spool file) is `job`'s business.
 //!
 //! What is on disk: a cut is written under a temporary name beside its target, fsynced,
 //! length-checked, then named and the directory fsynced. Whatever dies earlier leaves only the
 //! temporary name, which the next boot sweeps.
 
 mod child;
+mod collapse;
 mod cut;
 mod fork;
 mod save;
 mod watch;
 
 pub use child::install_panic_hook;
+pub use collapse::Collapse;
 pub use cut::{CutPlan, CutReport, CutRequest, RunningCut};
 pub use save::is_save_due;
 pub use watch::Watcher;
