@@ -1,7 +1,8 @@
 """The native engine: the border between the control plane (Python) and the data plane (Rust).
 
-Every call returns at once and never waits for a disk or the engine lock. Work that takes time gets
-a job number; its end arrives as an event. Documents cross the border as JSON text.
+Every call of `Engine` returns at once and never waits for a disk or the engine lock. Work that
+takes time gets a job number; its end arrives as an event. Documents cross the border as JSON text.
+`inspect_rdb` is no call of an engine: it looks at a file, on the caller's thread.
 
 Events (`Engine.take_events`), one JSON object each:
 
@@ -60,9 +61,11 @@ The codes that the engine gives are listed in `docs/operations/errors.md`.
 """
 # ruff: noqa: PYI021 - the native module's only documentation is this stub
 
+from collections.abc import Callable
+from os import PathLike
 from typing import final
 
-__all__ = ["Engine", "EngineError"]
+__all__ = ["Engine", "EngineError", "inspect_rdb"]
 
 class EngineError(Exception):
     """A typed error of the engine; nobody parses the message."""
@@ -168,3 +171,32 @@ class Engine:
         at the moment it stops. The engine is gone when the job is done.
         Other jobs are cancelled first. When the save fails, nothing is stopped. Idempotent.
         """
+
+def inspect_rdb(
+    path: str | PathLike[str],
+    *,
+    top: int,
+    strict: bool,
+    progress: Callable[[int, int], object] | None,
+) -> str:
+    """Read a whole RDB file, without an engine and without the GIL; return a JSON object.
+
+    Checksum, framing and every collection are checked as a load would, and nothing is kept but
+    counts and the `top` biggest keys (at most 10,000). Types that a load refuses are passed over
+    and counted. `strict` refuses bytes after the end. `progress` is told bytes read and in all,
+    about every MiB; what it raises, and Ctrl-C, end the reading. The object is VERIFY and::
+
+        {"path": str, "is_checksummed": bool, "trailing_bytes": n, "empty_skipped": n,
+         "functions": n, "functions_bytes": n, "first_expire_unix_ms": n or null,
+         "last_expire_unix_ms": n or null, "unsupported": n, "unsupported_first": KEY or null,
+         "encodings": [{"db": n, "type": str, "encoding": str, "keys": n, "expires": n, "bytes": n,
+                        "elements": n}],
+         "largest": [KEY], "longest": [KEY]}
+        KEY = {"db": n, "key": str, "type": str, "encoding": str, "bytes": n, "elements": n,
+               "expire_unix_ms": n or null}
+
+    Bytes are those of the file; elements of a string are its bytes. `largest` is by bytes,
+    `longest` are the collections of most elements. Raises EngineError: RDB_ALIEN, RDB_CORRUPT,
+    RDB_TRUNCATED, RDB_VERSION_UNSUPPORTED, RDB_TYPE_UNSUPPORTED, RDB_FUNCTIONS_UNSUPPORTED,
+    RDB_DATABASE_OUT_OF_RANGE, FILE_MISSING, PERMISSION_DENIED, IO_ERROR.
+    """

@@ -1,8 +1,8 @@
 """The root of the `perdure` command: global options, verbs, plugins, errors and exit codes.
 
-Verbs of the server's side (`serve`) come from the entry-point group `perdure.commands`, so that
-this client never imports a server. Nothing prints a traceback on an expected error: `Error:` and
-`Try:` lines go to stderr, and the exit code is one of `perdure.exit_codes`.
+Verbs of the server's side (`serve`, `rdb`) come from the entry-point group `perdure.commands`, so
+that this client never imports a server. Nothing prints a traceback on an expected error: `Error:`
+and `Try:` lines go to stderr, and the exit code is one of `perdure.exit_codes`.
 """
 
 from __future__ import annotations
@@ -80,7 +80,11 @@ def build_app(verb: str | None) -> typer.Typer:
         app.command(name)(command)
     if verb not in NOUNS and verb not in VERBS:
         for plugin in entry_points(group=PLUGIN_GROUP):
-            app.command(plugin.name)(plugin.load())
+            loaded = plugin.load()
+            if isinstance(loaded, typer.Typer):
+                app.add_typer(loaded, name=plugin.name)
+            else:
+                app.command(plugin.name)(loaded)
     return app
 
 

@@ -1,13 +1,15 @@
 //! The Python module `sidecar._engine`: a thin PyO3 binding over `perdure_engine`, nothing else.
-//! Every call returns at once; no call holds the GIL while it waits for a lock or a disk. Documents
-//! cross as JSON text.
+//! Every call of `Engine` returns at once; no call holds the GIL while it waits for a lock or a
+//! disk. Documents cross as JSON text.
 
 #![allow(missing_docs)] // the module's documentation is `sidecar/_engine.pyi`
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 
-use perdure_engine::border::EngineHandle;
+use perdure_engine::border::{EngineHandle, files};
 use perdure_engine::error;
+use perdure_engine::rdb::InspectOptions;
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 
@@ -101,9 +103,39 @@ impl Engine {
     }
 }
 
+#[pyfunction]
+#[pyo3(signature = (path, *, top, strict, progress))]
+fn inspect_rdb(
+    py: Python<'_>,
+    path: PathBuf,
+    top: usize,
+    strict: bool,
+    progress: Option<Py<PyAny>>,
+) -> PyResult<String> {
+    // What Python raises meanwhile (Ctrl-C, or in the callback) ends the reading, and is raised.
+    let mut raised = None;
+    let mut tell = |done: u64, total: u64| {
+        let told = Python::attach(|py| {
+            py.check_signals()?;
+            progress.as_ref().map_or(Ok(()), |call| call.call1(py, (done, total)).map(drop))
+        });
+        raised = told.err();
+        raised.is_none()
+    };
+    let found = py.detach(|| {
+        let options = InspectOptions { top, is_end_strict: strict, progress: &mut tell };
+        files::inspect(&path, options)
+    });
+    match raised {
+        Some(raised) => Err(raised),
+        None => found.map_err(|error| raise(py, &error)),
+    }
+}
+
 /// The module.
 #[pymodule]
 fn _engine(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Engine>()?;
+    module.add_function(wrap_pyfunction!(inspect_rdb, module)?)?;
     module.add("EngineError", module.py().get_type::<EngineError>())
 }

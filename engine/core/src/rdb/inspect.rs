@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BinaryHeap};
 use std::path::Path;
 
 use super::Summary;
-use super::format::type_by_number;
+use super::format::{type_by_number, type_loaded};
 use super::parse::{Form, Key, Sink, Stored, Taken, parse};
 use super::reader::{Manner, Reader};
 use super::strings::Loaded;
@@ -37,7 +37,7 @@ pub struct InspectOptions<'a> {
 pub struct Inspection {
     /// As a verification gives it.
     pub summary: Summary,
-    /// Counts by database and encoding, in that order.
+    /// Counts by database, type and encoding, in that order.
     pub encodings: Vec<EncodingCounts>,
     /// Sources of function libraries, bytes.
     pub functions_bytes: u64,
@@ -131,9 +131,13 @@ impl Counting {
     }
 
     fn into_inspection(self, summary: Summary) -> Inspection {
+        let mut encodings: Vec<_> = self.encodings.into_iter().collect();
+        // By type first; what is not loaded comes last.
+        let rank = |number| type_loaded(number).map_or(usize::MAX, |made| made as usize);
+        encodings.sort_by_key(|((db, number), _)| (*db, rank(*number), *number));
         Inspection {
             summary,
-            encodings: self.encodings.into_values().collect(),
+            encodings: encodings.into_iter().map(|(_, counts)| counts).collect(),
             functions_bytes: self.functions_bytes,
             expire_at_ms: self.expire_at_ms,
             largest: self.largest.into_sorted(),

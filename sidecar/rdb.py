@@ -1,0 +1,298 @@
+"""`perdure rdb`: look at RDB files, of whichever server, without one running.
+
+Registered under the entry-point group `perdure.commands`. The engine reads the file (its
+`inspect_rdb`); here stand the words, the tables and the exit codes
+(docs/operations/exit-codes.md). Nothing is written, and no server is asked.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Protocol
+
+import typer
+
+EXIT_NOT_FOUND = 3
+EXIT_CORRUPT = 6
+EXIT_CANCELLED = 8
+# How a file that cannot be read is told to a script; codes of the RDB_ family are corrupt data.
+EXIT_BY_CODE: dict[str, int] = {
+    "FILE_MISSING": EXIT_NOT_FOUND,
+    "PERMISSION_DENIED": 4,
+    "CANCELLED": EXIT_CANCELLED,
+    "IO_ERROR": 9,
+}
+EXIT_UNEXPECTED = 1
+TOP_DEFAULT = 10
+TOP_MAX = 10_000
+KEY_CHARS_MAX = 60
+
+Found = Mapping[str, Any]
+app = typer.Typer(no_args_is_help=True, help="Look at RDB files, without a server.")
+
+FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="An RDB file of any server.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="The same as -o json.")]
+
+
+class Screen(Protocol):
+    """What the root command gives to its verbs; the client's `Session` is one."""
+
+    @property
+    def is_json(self) -> bool:
+        """Whether stdout is for a program."""
+
+    def print_json(self, document: Any) -> None:
+        """Print one document."""
+
+    def print_table(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        """Print rows under columns."""
+
+    def print_fields(self, fields: Iterable[tuple[str, str]]) -> None:
+        """Print `name  value` lines; empty values are left out."""
+
+    def say(self, text: str) -> None:
+        """Print a line, for a person only."""
+
+
+@app.command("check")
+def check(context: typer.Context, file: FileArgument, *, as_json: JsonOption = False) -> None:
+    """Read all of a file: is it sound, and does Perdure load it?
+
+    Checksum, framing and every collection are looked at. Ends with 0 if a restore would load it, 3
+    if there is no such file, 6 if it is damaged or holds what Perdure does not load.
+    """
+    screen: Screen = context.obj
+    found = _inspect(file, top=0, is_strict=True)
+    if screen.is_json or as_json:
+        screen.print_json(_verdict(found))
+    else:
+        screen.print_fields([("file", str(file)), *_facts(found), ("sha256", found["sha256"])])
+    if found["unsupported"]:
+        _complain(*_unsupported(found))
+        raise typer.Exit(EXIT_CORRUPT)
+    if not as_json:
+        screen.say(_soundness(found))
+
+
+@app.command("inspect")
+def inspect(
+    context: typer.Context,
+    file: FileArgument,
+    *,
+    top: Annotated[
+        int, typer.Option(min=0, max=TOP_MAX, metavar="N", help="How many of the biggest keys.")
+    ] = TOP_DEFAULT,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what is in a file: version, counts and bytes by type and database, the biggest keys."""
+    screen: Screen = context.obj
+    found = _inspect(file, top=top, is_strict=False)
+    if screen.is_json or as_json:
+        screen.print_json(found)
+        return
+    screen.print_fields([("file", str(file)), *_facts(found)])
+    if found["encodings"]:
+        screen.say("")
+        _print_encodings(screen, found)
+    for title, keys in (
+        ("largest keys, by bytes of the file", found["largest"]),
+        ("longest collections, by elements", found["longest"]),
+    ):
+        if keys:
+            screen.say(f"\n{title}")
+            _print_keys(screen, keys)
+    aux = [(str(name), str(value)) for name, value in found["aux"].items()]
+    if aux:
+        screen.say("\naux fields")
+        screen.print_fields(aux)
+
+
+# ------------------------------------------------------------------------------------- the file
+
+
+def _inspect(file: Path, *, top: int, is_strict: bool) -> Found:
+    """Read a file, or end the process with what is wrong with it."""
+    from sidecar._engine import EngineError, inspect_rdb  # noqa: PLC0415  # not for --help
+
+    try:
+        with _progress(file) as progress:
+            text = inspect_rdb(file, top=top, strict=is_strict, progress=progress)
+    except EngineError as error:
+        _complain(error.message, error.hint)
+        raise typer.Exit(_exit_code(error.code)) from None
+    except KeyboardInterrupt:
+        _complain("interrupted", "run it again: nothing was changed")
+        raise typer.Exit(EXIT_CANCELLED) from None
+    found: Found = json.loads(text)
+    return found
+
+
+def _exit_code(code: str) -> int:
+    if code.startswith("RDB_"):
+        return EXIT_CORRUPT
+    return EXIT_BY_CODE.get(code, EXIT_UNEXPECTED)
+
+
+@contextmanager
+def _progress(file: Path) -> Iterator[Callable[[int, int], object] | None]:
+    """Give what shows progress on a terminal, if stderr is one; it is gone at the end."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console  # noqa: PLC0415  # only here
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn  # noqa: PLC0415
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(binary_units=True))
+    with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
+        task = shown.add_task(file.name.replace("[", r"\["))
+        yield lambda done, total: shown.update(task, completed=done, total=total)
+
+
+def _complain(message: str, hint: str) -> None:
+    sys.stderr.write(f"Error: {message}\nTry: {hint}\n")
+
+
+# ------------------------------------------------------------------------------------ the words
+
+
+def _facts(found: Found) -> list[tuple[str, str]]:
+    databases = found["databases"]
+    where = f" in {len(databases)} databases" if len(databases) > 1 else ""
+    saved = found["created_unix_s"]
+    memory = found["used_memory_bytes"]
+    functions = found["functions"]
+    return [
+        ("version", _version(found)),
+        ("saved", _show_instant(saved * 1000) if saved else ""),
+        ("size", f"{_show_size(found['size_bytes'])}  ({found['size_bytes']:,} bytes)"),
+        ("memory then", _show_size(memory) if memory else ""),
+        ("checksum", "right" if found["is_checksummed"] else "none"),
+        ("keys", f"{found['keys']:,}{where}"),
+        ("expiring", _expiring(found)),
+        (
+            "functions",
+            f"{functions}  ({_show_size(found['functions_bytes'])})" if functions else "",
+        ),
+        ("left out", f"{found['empty_skipped']:,} empty" if found["empty_skipped"] else ""),
+        ("after the end", _trailing(found["trailing_bytes"])),
+    ]
+
+
+def _version(found: Found) -> str:
+    aux = found["aux"]
+    server = next(
+        (
+            f"{title} {aux[name]}"
+            for name, title in (
+                ("perdure-version", "Perdure"),
+                ("valkey-ver", "Valkey"),
+                ("redis-ver", "Redis"),
+            )
+            if name in aux
+        ),
+        "",
+    )
+    return f"{found['rdb_version']}  ({server})" if server else str(found["rdb_version"])
+
+
+def _expiring(found: Found) -> str:
+    if not found["expires"]:
+        return ""
+    first, last = found["first_expire_unix_ms"], found["last_expire_unix_ms"]
+    instants = list(dict.fromkeys((_show_instant(first), _show_instant(last))))
+    return f"{found['expires']:,}, {' to '.join(instants)}"
+
+
+def _trailing(size_bytes: int) -> str:
+    return f"{size_bytes:,} bytes, which a load ignores" if size_bytes else ""
+
+
+def _verdict(found: Found) -> dict[str, Any]:
+    left_out = ("encodings", "largest", "longest")
+    kept = {name: value for name, value in found.items() if name not in left_out}
+    return {"is_sound": True, "is_loadable": not found["unsupported"], **kept}
+
+
+def _soundness(found: Found) -> str:
+    if found["is_checksummed"]:
+        return "It is sound, and Perdure loads it."
+    return (
+        "Nothing is wrong with it, and Perdure loads it; it has no checksum that would tell more."
+    )
+
+
+def _unsupported(found: Found) -> tuple[str, str]:
+    first = found["unsupported_first"]
+    count = found["unsupported"]
+    keys = "1 key" if count == 1 else f"{count:,} keys"
+    named = f"{_cut(first['key'])!r} in db {first['db']}, a {first['type']} ({first['encoding']})"
+    return (
+        f"the file is sound, but holds {keys} of types that Perdure does not load, first {named}",
+        "delete or convert them on the server that saved it, then save again",
+    )
+
+
+# ----------------------------------------------------------------------------------- the tables
+
+
+def _print_encodings(screen: Screen, found: Found) -> None:
+    total = sum(row["bytes"] for row in found["encodings"]) or 1
+
+    def cells(row: Found) -> tuple[str, ...]:
+        return (
+            str(row["db"]),
+            row["type"],
+            row["encoding"],
+            f"{row['keys']:,}",
+            f"{row['expires']:,}",
+            _show_size(row["bytes"]),
+            f"{100 * row['bytes'] / total:.1f}%",
+            f"{row['elements']:,}" if row["type"] != "string" else "",
+        )
+
+    columns = ("DB", "TYPE", "ENCODING", "KEYS", "EXPIRING", "BYTES", "SHARE", "ELEMENTS")
+    screen.print_table(columns, map(cells, found["encodings"]))
+
+
+def _print_keys(screen: Screen, keys: Sequence[Found]) -> None:
+    def cells(key: Found) -> tuple[str, ...]:
+        ends = key["expire_unix_ms"]
+        return (
+            _show_size(key["bytes"]),
+            f"{key['elements']:,}" if key["type"] != "string" else "",
+            key["type"],
+            key["encoding"],
+            str(key["db"]),
+            "" if ends is None else _show_instant(ends),
+            _cut(key["key"]),
+        )
+
+    columns = ("BYTES", "ELEMENTS", "TYPE", "ENCODING", "DB", "EXPIRES", "KEY")
+    screen.print_table(columns, map(cells, keys))
+
+
+def _cut(name: str) -> str:
+    return name if len(name) <= KEY_CHARS_MAX else f"{name[: KEY_CHARS_MAX - 3]}..."
+
+
+def _show_instant(unix_ms: int) -> str:
+    """Return an instant in UTC to the second; one past the calendar's end as milliseconds."""
+    try:
+        return f"{datetime.fromtimestamp(unix_ms / 1000, UTC):%Y-%m-%d %H:%M:%SZ}"
+    except (ValueError, OverflowError, OSError):
+        return f"{unix_ms} ms"
+
+
+def _show_size(size_bytes: int) -> str:
+    """Return a size as `1.5 GiB`."""
+    size = float(size_bytes)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if size < 1024:  # noqa: PLR2004  # the step of all these units
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} TiB"
