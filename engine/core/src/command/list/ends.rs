@@ -7,7 +7,6 @@ use crate::resp::{Args, Reply};
 use crate::value::Type;
 use crate::value::integer::{IntText, parse_i64};
 use crate::value::list::{End, ListMut};
-use crate::value::listpack::Element;
 
 /// LPUSH key element [element ...].
 pub fn lpush(cx: &mut Cx<'_>, args: Args<'_>) {

@@ -129,15 +129,19 @@ impl Search {
         place: impl Fn(usize) -> usize,
         places: &mut Vec<usize>,
     ) {
-        let wanted = self.count.unwrap_or(1);
         let steps_max = if self.length_max == 0 { usize::MAX } else { self.length_max };
-        let mut matches = 0;
+        let mut matches: i64 = 0;
         for (step, _) in steps.take(steps_max).filter(|(_, element)| needle.is(*element)) {
             matches += 1;
             if matches >= self.rank {
                 places.push(place(step));
-                if places.len() == wanted {
-                    return;
+                // Found so far, in Redis's arithmetic: of the lowest rank that is below zero, and
+                // then COUNT bounds nothing.
+                let found = matches.wrapping_sub(self.rank).wrapping_add(1);
+                match self.count {
+                    None => return,
+                    Some(count) if count > 0 && found >= count as i64 => return,
+                    Some(_) => {}
                 }
             }
         }

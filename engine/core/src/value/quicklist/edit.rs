@@ -111,13 +111,20 @@ impl Quicklist {
 
     /// Make a node of one element at an end of the list.
     pub(super) fn insert_node(&mut self, end: End, element: &Encoded<'_>, limit: NodeLimit) {
+        // What was the end is full: room that was ahead there will not be used.
+        let full = self.end_index(end);
+        if let Some(node) = self.nodes.get_mut(full) {
+            node.trim(&mut self.ledger);
+        }
         let place = if end == End::Front { 0 } else { self.nodes.len() };
         self.insert_node_at(place, end, element, limit);
     }
 
     fn insert_node_at(&mut self, place: usize, room: End, element: &Encoded<'_>, limit: NodeLimit) {
         let size = EMPTY.len() + element.size_bytes();
-        let capacity = (self.ledger.bytes() / ROOM_AHEAD_SHARE).min(limit.bytes).max(size);
+        let useful = EMPTY.len() + element.size_bytes().saturating_mul(limit.count);
+        let ahead = self.ledger.bytes() / ROOM_AHEAD_SHARE;
+        let capacity = ahead.min(limit.bytes).min(useful).max(size);
         let node = Node::new(&EMPTY, 0, capacity, room, &mut self.ledger);
         self.nodes.insert(place, node);
         self.insert_into(place, None, *element, limit);

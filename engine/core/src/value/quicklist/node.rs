@@ -17,6 +17,9 @@ use crate::value::growable::{Growable, copy_parts, parts_bytes};
 /// A block is made smaller when less than a quarter of it is used, down to this.
 const SHRINKABLE_BYTES_MIN: usize = 256;
 
+/// A node that is full may leave this part of its block unused.
+const WASTED_SHARE: usize = 8;
+
 /// The side on which a node is expected to grow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
@@ -84,6 +87,18 @@ impl Node {
     #[inline]
     pub fn size_bytes(&self) -> usize {
         self.len as usize
+    }
+
+    /// Move to a block that fits, if much of this one is not used.
+    pub fn trim(&mut self, ledger: &mut Ledger) {
+        let unused = (self.capacity - self.len) as usize;
+        if unused > self.capacity as usize / WASTED_SHARE
+            && alloc::class_bytes(self.size_bytes()) < self.capacity as usize
+        {
+            let fitting =
+                Self::new(self.bytes(), self.count as usize, self.size_bytes(), End::Back, ledger);
+            std::mem::replace(self, fitting).free(ledger);
+        }
     }
 
     /// Give the memory back.

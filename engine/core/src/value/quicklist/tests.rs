@@ -181,6 +181,25 @@ fn thinned_list_gives_its_memory_back() {
     assert!(list.memory_bytes() < 1024, "{}", list.memory_bytes());
 }
 
+/// Goal: room ahead is for elements that can come, whatever bounds a node.
+#[test]
+fn full_nodes_do_not_keep_room() {
+    for (setting, element_bytes) in [(1, 64), (3, 64), (100, 64), (-2, 64), (-2, 5000), (-1, 3000)]
+    {
+        let limit = NodeLimit::of(setting);
+        for end in [End::Front, End::Back] {
+            let mut list = Quicklist::new();
+            for _ in 0..2000 {
+                list.push(end, &vec![b'x'; element_bytes], limit);
+            }
+            let packed: usize = list.nodes().map(Listpack::size_bytes).sum();
+            let nodes = list.nodes().len() * 64;
+            let held = list.memory_bytes();
+            assert!(held < packed + packed / 5 + nodes, "{setting}: {held} for {packed}");
+        }
+    }
+}
+
 #[test]
 fn limits_are_those_of_the_directive() {
     let sizes = [-1, -2, -3, -4, -5, -6, i32::MIN].map(|value| NodeLimit::of(value).bytes);
