@@ -63,7 +63,7 @@ impl Large {
     }
 
     /// Free it.
-    pub fn free(self: Box<Self>, ledger: &mut Ledger) {
+    pub fn free(self, ledger: &mut Ledger) {
         ledger.discharge(self.charged_bytes);
     }
 
