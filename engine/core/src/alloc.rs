@@ -22,6 +22,8 @@ const ADDRESS_BITS: u32 = 48;
 thread_local! {
     /// Bytes that this thread allocated and has not freed: tests compare it before and after.
     static LIVE_BYTES: std::cell::Cell<isize> = const { std::cell::Cell::new(0) };
+    /// The most that it held since a test set this back.
+    pub(crate) static PEAK_BYTES: std::cell::Cell<isize> = const { std::cell::Cell::new(0) };
 }
 
 /// Bytes that this thread holds through the seam.
@@ -33,6 +35,7 @@ pub(crate) fn live_bytes() -> isize {
 #[cfg(test)]
 fn note_live(change: isize) {
     LIVE_BYTES.set(LIVE_BYTES.get() + change);
+    PEAK_BYTES.set(PEAK_BYTES.get().max(LIVE_BYTES.get()));
 }
 
 #[cfg(not(test))]

@@ -245,3 +245,7 @@ fn kind_of(made: Type, form: Form<'_>, packing: Packing) -> Option<Kind> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+#[path = "load_tests.rs"]
+mod tests;

@@ -199,7 +199,7 @@ pub fn ziplist(elements: &[&[u8]]) -> Vec<u8> {
         before = 10 + body.len() - last;
     }
     let size = (body.len() + 11) as u32;
-    let count = (elements.len() as u16).to_le_bytes();
+    let count = (elements.len().min(0xFFFF) as u16).to_le_bytes(); // FFFF: not known
     [&size.to_le_bytes(), (last as u32).to_le_bytes().as_slice(), &count, &body, &[0xFF]].concat()
 }
 
@@ -233,7 +233,7 @@ pub fn listpack(elements: &[&[u8]]) -> Vec<u8> {
         }
     }
     let size = (body.len() + 7) as u32;
-    let count = (elements.len() as u16).to_le_bytes();
+    let count = (elements.len().min(0xFFFF) as u16).to_le_bytes(); // FFFF: not known
     [&size.to_le_bytes(), count.as_slice(), &body, &[0xFF]].concat()
 }
 
