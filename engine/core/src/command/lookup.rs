@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{Cx, texts};
 use crate::effects::Effects;
-use crate::keyspace::{EntryRef, Expiry, Spot};
+use crate::keyspace::{Db, EntryRef, Expiry, Spot};
 use crate::resp::Reply;
 use crate::state::{Shared, State};
 use crate::value::packing::Packing;
@@ -224,6 +224,20 @@ impl Cx<'_> {
             return None;
         }
         Some(Some(spot))
+    }
+
+    /// Put the collection that was made under `key` in a database of its own in place of what is
+    /// there, and say so; without one what is there is deleted. Gives the number of elements.
+    pub fn put_made(&mut self, key: &[u8], mut made: Db) -> usize {
+        let count = made.get(key).and_then(|entry| entry.value().elements()).unwrap_or(0);
+        if count == 0 {
+            self.delete(key);
+            return 0;
+        }
+        self.is_there(self.session.db, key); // an expired one is logged as deleted first
+        self.state.keyspace.db_mut(self.session.db).take_over(key, &mut made);
+        self.changed(key, 1);
+        count
     }
 
     /// Say that a command changed `key` of the selected database, in so many elements (Redis's

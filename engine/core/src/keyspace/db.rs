@@ -319,6 +319,17 @@ impl Db {
         true
     }
 
+    /// Move a key from another database (with the same hash function) here, in place of what is
+    /// here, as if it was set now.
+    pub fn take_over(&mut self, key: &[u8], from: &mut Self) {
+        self.remove(key);
+        if from.move_key(key, self)
+            && let Some(spot) = self.find(key)
+        {
+            self.table.note_access(spot, self.access_seconds);
+        }
+    }
+
     /// Copy a key (value, expiry) to a name in another database, replacing what is there. False: no
     /// such key.
     pub(super) fn copy_key_to(&self, from: &[u8], other: &mut Self, to: &[u8]) -> bool {

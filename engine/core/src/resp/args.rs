@@ -35,6 +35,10 @@ impl<'a> Args<'a> {
     pub fn skip(&self, count: usize) -> Self {
         Self { buffer: self.buffer, ranges: self.ranges.get(count..).unwrap_or_default() }
     }
+    /// The first `count` arguments.
+    pub fn first(&self, count: usize) -> Self {
+        Self { buffer: self.buffer, ranges: self.ranges.get(..count).unwrap_or(self.ranges) }
+    }
     /// All arguments in order.
     pub fn iter(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         let whole = *self;

@@ -155,6 +155,16 @@ impl Reply {
             Protocol::Resp3 => self.header(b'~', i64::try_from(count).unwrap_or(i64::MAX)),
         }
     }
+    /// As [`Reply::set`], when the replies that follow were written first, from `mark` on
+    /// ([`Reply::len`] before them).
+    pub fn set_before(&mut self, mark: usize, count: usize) {
+        let end = self.out.len();
+        self.set(count);
+        if let Some(tail) = self.out.get_mut(mark..) {
+            let head_bytes = tail.len() - (end - mark);
+            tail.rotate_right(head_bytes);
+        }
+    }
     /// A text in its own format: a verbatim string in RESP3 (INFO, CLIENT LIST), a bulk string in
     /// RESP2.
     pub fn verbatim(&mut self, text: &str) {

@@ -57,6 +57,20 @@ impl<'a> HashRef<'a> {
         self.get(field).is_some()
     }
 
+    /// A field at random with its value, `draw` being 64 random bits.
+    pub fn random(self, draw: u64) -> Option<(Text<'a>, Text<'a>)> {
+        match self {
+            Self::Packed(packed) => {
+                let index = (u128::from(draw) * self.len() as u128) >> 64;
+                let at = packed.seek(index as i64 * 2)?;
+                Some((packed.get(at), packed.get(packed.next(at)?)))
+            }
+            Self::Large(table) => {
+                table.random(draw).map(|entry| (Text::Borrowed(entry.key()), entry.text()))
+            }
+        }
+    }
+
     /// The fields with their values, in the order of the form.
     pub fn iter(self) -> HashIter<'a> {
         match self {

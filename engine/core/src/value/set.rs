@@ -4,13 +4,15 @@
 //! Not here: keys (`keyspace`), what commands answer (`command::set`).
 //! Guards I1: a [`SetRef`] reads without allocating.
 
+use std::cell::OnceCell;
+
 use super::integer::{IntText, parse_i64};
 use super::intset::{self, Intset};
 use super::large::Content;
 use super::listpack::{self, Entries, Listpack};
 use super::packing::{Packing, SET_ENTRIES, SET_INTS_MAX, SET_VALUE_BYTES};
 use super::{Kind, NewValue, Text, ValueMut, ValueRef};
-use crate::table::{Iter, Table};
+use crate::table::{Iter, KeyHash, Table};
 
 /// A set as it is read.
 #[derive(Debug, Clone, Copy)]
@@ -58,6 +60,25 @@ impl<'a> SetRef<'a> {
         }
     }
 
+    /// As [`SetRef::contains`], of a member that several sets are asked for.
+    pub fn has(self, probe: &Probe<'_>) -> bool {
+        match self {
+            Self::Ints(ints) => probe.int().is_some_and(|member| ints.contains(member)),
+            Self::Packed(_) => self.contains(probe.member),
+            Self::Large(table) => table.find_hashed(probe.hash(table), probe.member).is_some(),
+        }
+    }
+
+    /// A member at random, `draw` being 64 random bits.
+    pub fn random(self, draw: u64) -> Option<Text<'a>> {
+        let index = || (u128::from(draw) * self.len() as u128) >> 64;
+        match self {
+            Self::Ints(ints) => Some(Text::Digits(IntText::new(ints.get(index() as usize)?))),
+            Self::Packed(packed) => packed.seek(index() as i64).map(|at| packed.get(at)),
+            Self::Large(table) => table.random(draw).map(|entry| Text::Borrowed(entry.key())),
+        }
+    }
+
     /// The members, in the order of the form.
     pub fn iter(self) -> SetIter<'a> {
         match self {
@@ -92,6 +113,30 @@ impl<'a> Iterator for SetIter<'a> {
             Self::Packed(entries) => entries.next().map(|(_, member)| member.text()),
             Self::Large(entries) => entries.next().map(|entry| Text::Borrowed(entry.key())),
         }
+    }
+}
+
+/// A member that several sets are asked for: read as an integer and hashed at most once. (All tables
+/// of collections have the process's hash function.)
+#[derive(Debug)]
+pub struct Probe<'a> {
+    member: &'a [u8],
+    int: OnceCell<Option<i64>>,
+    hash: OnceCell<KeyHash>,
+}
+
+impl<'a> Probe<'a> {
+    /// Ask for `member`.
+    pub fn new(member: &'a [u8]) -> Self {
+        Self { member, int: OnceCell::new(), hash: OnceCell::new() }
+    }
+
+    fn int(&self) -> Option<i64> {
+        *self.int.get_or_init(|| parse_i64(self.member))
+    }
+
+    fn hash(&self, table: &Table) -> KeyHash {
+        *self.hash.get_or_init(|| table.hash(self.member))
     }
 }
 
@@ -154,6 +199,11 @@ impl<'a, 'v> SetMut<'a, 'v> {
             listpack::remove(self.value, at, 1);
         }
         held.is_some()
+    }
+
+    /// Remove all members; what is added next begins a new set.
+    pub fn clear(&mut self) {
+        self.value.set_packed(Kind::IntSet, &intset::EMPTY);
     }
 
     /// Expect so many members in all: what will not fit a packed form is a table at once, with

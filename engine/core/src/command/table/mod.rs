@@ -4,8 +4,10 @@
 
 mod connection;
 mod generic;
+mod hashes;
 mod lists;
 mod server;
+mod sets;
 pub mod spec;
 mod strings;
 
@@ -15,8 +17,15 @@ use crate::command::Cx;
 use crate::resp::Args;
 
 /// Families of rows.
-const FAMILIES: [&[Spec]; 5] =
-    [strings::STRINGS, lists::LISTS, generic::GENERIC, server::SERVER, connection::CONNECTION];
+const FAMILIES: [&[Spec]; 7] = [
+    hashes::HASHES,
+    sets::SETS,
+    strings::STRINGS,
+    lists::LISTS,
+    generic::GENERIC,
+    server::SERVER,
+    connection::CONNECTION,
+];
 
 const SLOTS: usize = 512;
 /// An empty slot of [`TABLE`]; else the number of a row.
