@@ -5,7 +5,9 @@
 
 mod harness;
 
-use harness::{Client, Engine};
+use std::collections::{HashMap, HashSet};
+
+use harness::{Client, Engine, Random};
 
 fn set_up() -> (Engine, Client) {
     let engine = Engine::driven();
@@ -20,6 +22,16 @@ fn in_both_forms(check: impl Fn(&mut Client, &str)) {
         client.run(&format!("CONFIG SET hash-max-listpack-entries {entries}"));
         check(&mut client, encoding);
     }
+}
+
+/// The bulk strings of an array or map (no blanks in them).
+fn strings(reply: &str) -> Vec<String> {
+    reply
+        .split(' ')
+        .skip(1)
+        .filter(|word| !word.starts_with(['$', '*']))
+        .map(str::to_owned)
+        .collect()
 }
 
 fn assert_replies(client: &mut Client, cases: &[(&str, &str)], encoding: &str) {
@@ -183,4 +195,117 @@ fn maps_and_pairs_have_the_shapes_of_resp3() {
         client.run("HELLO 3");
         assert_replies(client, &cases, encoding);
     });
+}
+
+#[test]
+fn the_log_holds_results_and_nothing_that_changed_nothing() {
+    let (engine, mut client) = set_up();
+    let dirty = |engine: &Engine| engine.shared.state.lock().effects.dirty;
+    for (line, changes, logged) in [
+        ("HSET h a 1 b 2", 2, "HSET h a 1 b 2"),
+        ("HSET h a 1", 1, "HSET h a 1"),
+        ("HSETNX h a 1", 0, ""),
+        ("HSETNX h z 1", 1, "HSETNX h z 1"),
+        ("HMSET h a 1 c 3", 2, "HMSET h a 1 c 3"),
+        ("HINCRBY h a 0", 1, "HINCRBY h a 0"),
+        ("HINCRBYFLOAT h a 0.50", 1, "HSET h a 1.5"),
+        ("HINCRBY h a 1", 0, ""),
+        ("HDEL h a b c nope", 3, "HDEL h a b c nope"),
+        ("HDEL h nope", 0, ""),
+        ("HDEL h z", 1, "HDEL h z"),
+        ("HGETALL h", 0, ""),
+    ] {
+        let (before, lines) = (dirty(&engine), engine.logged().len());
+        client.run(line);
+        assert_eq!(dirty(&engine) - before, changes, "{line}");
+        let new: Vec<String> = engine.logged().split_off(lines);
+        assert_eq!(
+            new.iter().filter(|it| !it.starts_with("SELECT")).any(|it| it == logged),
+            !logged.is_empty(),
+            "{line}: {new:?}"
+        );
+    }
+}
+
+#[test]
+fn random_fields_are_different_and_have_their_values() {
+    let mut random = Random::from_environment("hrandfield");
+    for _ in 0..40 {
+        let (_engine, mut client) = set_up();
+        let most = *random.pick(&[60, 60, 3000]);
+        let size = 1 + random.below(most);
+        (0..size).for_each(|at| {
+            client.run(&format!("HSET h field:{at} {at}"));
+        });
+        for _ in 0..10 {
+            let count = 1 + random.below(size + size / 2 + 2);
+            let different = strings(&client.run(&format!("HRANDFIELD h {count} WITHVALUES")));
+            let pairs: HashMap<&String, &String> =
+                different.chunks(2).map(|pair| (&pair[0], &pair[1])).collect();
+            assert_eq!((different.len() / 2, pairs.len()), (count.min(size), count.min(size)));
+            assert!(pairs.iter().all(|(field, value)| **field == format!("field:{value}")));
+            let repeated = strings(&client.run(&format!("HRANDFIELD h -{count}")));
+            assert_eq!(repeated.len(), count);
+        }
+    }
+}
+
+#[test]
+fn every_field_is_picked_about_as_often_as_any_other() {
+    const FIELDS: usize = 100;
+    const DRAWS: usize = 40_000;
+    in_both_forms(|client, encoding| {
+        (0..FIELDS).for_each(|at| {
+            client.run(&format!("HSET h {at} v"));
+        });
+        for one_call in [
+            format!("HRANDFIELD h -{DRAWS}"),
+            "HRANDFIELD h 5".to_owned(),
+            "HRANDFIELD h 60".to_owned(),
+        ] {
+            let mut counts: HashMap<String, usize> = HashMap::new();
+            let mut drawn = 0;
+            while drawn < DRAWS {
+                let fields = strings(&client.run(&one_call));
+                drawn += fields.len();
+                fields.into_iter().for_each(|field| *counts.entry(field).or_default() += 1);
+            }
+            // 400 each; the deviation is 20 or less, and six of it is not chance.
+            let mean = drawn / FIELDS;
+            assert_eq!(counts.len(), FIELDS);
+            assert!(
+                counts.values().all(|count| count.abs_diff(mean) < 120),
+                "{one_call} {encoding}"
+            );
+        }
+    });
+}
+
+#[test]
+fn hscan_meets_every_field_that_stays_while_others_come_and_go() {
+    let (_engine, mut client) = set_up();
+    (0..3000).for_each(|at| {
+        client.run(&format!("HSET h stays:{at} {at}"));
+    });
+    let (mut cursor, mut met, mut calls) = ("0".to_owned(), HashSet::new(), 0);
+    loop {
+        let reply = client.run(&format!("HSCAN h {cursor} COUNT 20 MATCH stays:*"));
+        let mut words = strings(&reply);
+        cursor = words.remove(0);
+        met.extend(words.chunks(2).map(|pair| {
+            assert_eq!(pair[0], format!("stays:{}", pair[1]));
+            pair[0].clone()
+        }));
+        calls += 1;
+        for at in 0..40 {
+            client.run(&format!("HSET h comes:{calls}:{at} v"));
+            client.run(&format!("HDEL h comes:{}:{at}", calls - 1));
+        }
+        if cursor == "0" {
+            break;
+        }
+        assert!(cursor.parse::<u64>().unwrap() < 1 << 48);
+    }
+    assert!(calls > 10, "{calls} calls: the answer was not one piece");
+    assert_eq!(met.len(), 3000);
 }

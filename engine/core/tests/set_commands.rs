@@ -5,12 +5,41 @@
 
 mod harness;
 
-use harness::{Client, Engine};
+use std::collections::{BTreeSet, HashMap};
+
+use harness::{Client, Engine, Random};
 
 fn set_up() -> (Engine, Client) {
     let engine = Engine::driven();
     let client = engine.client(1);
     (engine, client)
+}
+
+/// The bulk strings of an array (no blanks in them).
+fn strings(reply: &str) -> BTreeSet<String> {
+    let words = reply.split(' ').skip(1).filter(|word| !word.starts_with(['$', '*']));
+    words.map(str::to_owned).collect()
+}
+
+fn add_all(client: &mut Client, key: &str, members: &BTreeSet<String>) {
+    for member in members {
+        client.run(&format!("SADD {key} {member}"));
+    }
+}
+
+/// A set in any form: integers, few strings, many, and mixed.
+fn any_members(random: &mut Random) -> BTreeSet<String> {
+    let most = *random.pick(&[5, 60, 700]);
+    let count = random.below(most);
+    let kind = random.below(3);
+    let range = 1 + random.below(1000);
+    let member = |random: &mut Random| match kind {
+        0 => random.below(range).to_string(),
+        1 => format!("m{}", random.below(range)),
+        _ if random.one_in(2) => random.below(range).to_string(),
+        _ => format!("m{}", random.below(range)),
+    };
+    (0..count).map(|_| member(random)).collect()
 }
 
 fn assert_replies(cases: &[(&str, &str)], first: &str) {
@@ -239,4 +268,193 @@ fn sets_have_the_shapes_of_resp3() {
         ("SPOP one 1", "~1 $1 1"),
     ];
     assert_replies(&cases, "HELLO 3");
+}
+
+#[test]
+fn the_log_holds_what_was_removed_and_stored() {
+    let (engine, mut client) = set_up();
+    let dirty = |engine: &Engine| engine.shared.state.lock().effects.dirty;
+    for (line, changes, logged) in [
+        ("SADD s 1 2 2", 2, "SADD s 1 2 2"),
+        ("SADD s 1", 0, ""),
+        ("SREM s 2 3", 1, "SREM s 2 3"),
+        ("SPOP s", 1, "SREM s 1"),
+        ("SPOP s", 0, ""),
+        ("SADD s 1 2", 2, "SADD s 1 2"),
+        ("SPOP s 2", 2, "DEL s"),
+        ("SADD s 1", 1, "SADD s 1"),
+        ("SPOP s 0", 0, ""),
+        ("SRANDMEMBER s -2", 0, ""),
+        ("SMOVE s s 1", 0, ""),
+        ("SMOVE s d 1", 2, "SMOVE s d 1"),
+        ("SADD s 1", 1, "SADD s 1"),
+        ("SMOVE s d 1", 1, "SMOVE s d 1"),
+        ("SUNIONSTORE x none", 0, ""),
+        ("SUNIONSTORE x d", 1, "SUNIONSTORE x d"),
+        ("SINTERSTORE x d none", 1, "SINTERSTORE x d none"),
+        ("SINTERSTORE x d d", 1, "SINTERSTORE x d d"),
+        ("SDIFFSTORE x x x", 1, "SDIFFSTORE x x x"),
+        ("SDIFFSTORE x none", 0, ""),
+    ] {
+        let (before, lines) = (dirty(&engine), engine.logged().len());
+        client.run(line);
+        assert_eq!(dirty(&engine) - before, changes, "{line}");
+        let mut new: Vec<String> = engine.logged().split_off(lines);
+        new.retain(|it| !it.starts_with("SELECT"));
+        let expected: Vec<String> =
+            if logged.is_empty() { vec![] } else { vec![logged.to_owned()] };
+        assert_eq!(new, expected, "{line}");
+    }
+}
+
+#[test]
+fn spop_takes_different_members_and_logs_all_of_them() {
+    let mut random = Random::from_environment("spop");
+    for _ in 0..60 {
+        let (engine, mut client) = set_up();
+        let members = any_members(&mut random);
+        add_all(&mut client, "s", &members);
+        let lines = engine.logged().len();
+        let count = match random.below(3) {
+            0 => random.below(members.len() + 2),
+            1 => members.len() - members.len() / 8,
+            _ => members.len() / 8,
+        };
+        let popped = strings(&client.run(&format!("SPOP s {count}")));
+        let left = strings(&client.run("SMEMBERS s"));
+        assert_eq!(popped.len(), count.min(members.len()));
+        assert!(popped.is_disjoint(&left));
+        assert_eq!(popped.union(&left).cloned().collect::<BTreeSet<_>>(), members);
+        let logged: BTreeSet<String> = engine.logged()[lines..]
+            .iter()
+            .filter_map(|line| line.strip_prefix("SREM s "))
+            .flat_map(|members| members.split(' ').map(str::to_owned))
+            .collect();
+        if left.is_empty() && !members.is_empty() {
+            assert_eq!(engine.logged().last().unwrap(), "DEL s");
+        } else {
+            assert_eq!(logged, popped);
+        }
+        engine.shared.state.lock().keyspace.db(0).check_invariants().unwrap();
+    }
+}
+
+/// Redis builds a new set of the few that stay, and leaves a set that many stay in as it is.
+#[test]
+fn a_set_of_integers_that_had_a_string_is_packed_again_when_few_stay() {
+    let (_engine, mut client) = set_up();
+    client.run("SADD s text 1 2 3 4 5 6 7 8 9 10 11 12");
+    client.run("SREM s text");
+    assert_eq!(client.run("SPOP s 6").split(' ').next(), Some("*6"));
+    assert_eq!(client.run("OBJECT ENCODING s"), "$9 hashtable");
+    assert_eq!(client.run("SPOP s 5").split(' ').next(), Some("*5"));
+    assert_eq!(client.run("OBJECT ENCODING s"), "$6 intset");
+}
+
+#[test]
+fn sets_of_random_sets_agree_with_a_model() {
+    let mut random = Random::from_environment("algebra");
+    for _ in 0..80 {
+        let (engine, mut client) = set_up();
+        let sets: Vec<BTreeSet<String>> =
+            (0..1 + random.below(4)).map(|_| any_members(&mut random)).collect();
+        for (at, set) in sets.iter().enumerate() {
+            add_all(&mut client, &format!("s{at}"), set);
+        }
+        let keys: Vec<String> = (0..sets.len()).map(|at| format!("s{at}")).collect();
+        let keys = keys.join(" ");
+        let (first, others) = sets.split_first().unwrap();
+        let fold = |change: fn(&BTreeSet<String>, &BTreeSet<String>) -> BTreeSet<String>| {
+            others.iter().fold(first.clone(), |made, other| change(&made, other))
+        };
+        let inter = fold(|a, b| a & b);
+        let expected = [
+            ("SINTER", inter.clone()),
+            ("SUNION", fold(|a, b| a | b)),
+            ("SDIFF", fold(|a, b| a - b)),
+        ];
+        for (command, expected) in expected {
+            let reply = client.run(&format!("{command} {keys}"));
+            assert_eq!(reply.split(' ').next().unwrap(), format!("*{}", expected.len()));
+            assert_eq!(strings(&reply), expected, "{command}");
+            let count = client.run(&format!("{command}STORE s0 {keys}"));
+            assert_eq!(count, format!(":{}", expected.len()));
+            assert_eq!(strings(&client.run("SMEMBERS s0")), expected, "{command}STORE");
+            engine.shared.state.lock().keyspace.db(0).check_invariants().unwrap();
+            client.run("DEL s0");
+            add_all(&mut client, "s0", first);
+        }
+        let card = client.run(&format!("SINTERCARD {} {keys}", sets.len()));
+        assert_eq!(card, format!(":{}", inter.len()));
+        let card = client.run(&format!("SINTERCARD {} {keys} LIMIT 7", sets.len()));
+        assert_eq!(card, format!(":{}", inter.len().min(7)));
+    }
+}
+
+#[test]
+fn what_is_stored_replaces_any_value_with_its_expiry_and_wakes_watchers() {
+    let (engine, mut client) = set_up();
+    let mut other = engine.client(2);
+    client.run("SADD s a b");
+    client.run("SET d text EX 100");
+    client.run("WATCH d");
+    assert_eq!(other.run("SUNIONSTORE d s"), ":2");
+    client.run("MULTI");
+    client.run("PING");
+    assert_eq!(client.run("EXEC"), "*-1");
+    assert_eq!(client.run("TTL d"), ":-1");
+    assert_eq!(client.run("OBJECT IDLETIME d"), ":0");
+    client.run("PEXPIRE s 5");
+    engine.drive(6);
+    assert_eq!(client.run("SINTERSTORE d s s"), ":0");
+    assert_eq!(client.run("EXISTS d s"), ":0");
+    assert_eq!(
+        engine.logged()[engine.logged().len() - 4..],
+        ["MULTI", "DEL s", "SINTERSTORE d s s", "EXEC"]
+    );
+}
+
+#[test]
+fn every_member_is_picked_about_as_often_as_any_other() {
+    const MEMBERS: usize = 100;
+    const DRAWS: usize = 40_000;
+    for prefix in ["", "m", "a-member-that-is-too-long-for-any-packed-form-of-a-set-of-any-sort:"] {
+        let (_engine, mut client) = set_up();
+        (0..MEMBERS).for_each(|at| {
+            client.run(&format!("SADD s {prefix}{at}"));
+        });
+        let mut counts: HashMap<String, usize> = HashMap::new();
+        for _ in 0..DRAWS {
+            let reply = client.run("SRANDMEMBER s");
+            let member = reply.split(' ').nth(1).unwrap().to_owned();
+            *counts.entry(member).or_default() += 1;
+        }
+        // 400 each; the deviation is 20, and six of it is not chance.
+        assert_eq!(counts.len(), MEMBERS);
+        assert!(counts.values().all(|count| count.abs_diff(DRAWS / MEMBERS) < 120), "{prefix}");
+    }
+}
+
+#[test]
+fn sscan_meets_every_member_that_stays() {
+    let (_engine, mut client) = set_up();
+    (0..2000).for_each(|at| {
+        client.run(&format!("SADD s stays:{at}"));
+    });
+    let (mut cursor, mut met, mut calls) = ("0".to_owned(), BTreeSet::new(), 0);
+    loop {
+        let reply = client.run(&format!("SSCAN s {cursor} COUNT 15 MATCH stays:*"));
+        let words: Vec<&str> =
+            reply.split(' ').filter(|word| !word.starts_with(['$', '*'])).collect();
+        cursor = words[0].to_owned();
+        met.extend(words[1..].iter().map(|member| (*member).to_owned()));
+        calls += 1;
+        (0..30).for_each(|at| {
+            client.run(&format!("SADD s comes:{calls}:{at}"));
+        });
+        if cursor == "0" {
+            break;
+        }
+    }
+    assert!(calls > 10 && met.len() == 2000, "{calls} calls, {} met", met.len());
 }
