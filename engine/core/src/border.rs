@@ -175,7 +175,7 @@ impl EngineHandle {
 
     /// Free a staged keyspace. Gives the job.
     pub fn discard(&self, stage: u64) -> u64 {
-        self.start_job(move |inner, _| job::load::discard(&inner.shared, &inner.stages, stage))
+        self.start_job(move |inner, _| job::load::discard(&inner.stages, stage))
     }
 
     /// Replace the live data by a stage, a safety cut first. Gives the job.

@@ -6,6 +6,7 @@
 mod harness;
 
 use std::collections::{BTreeSet, HashMap};
+use std::time::{Duration, Instant};
 
 use harness::{Client, Engine, Random};
 
@@ -457,4 +458,34 @@ fn sscan_meets_every_member_that_stays() {
         }
     }
     assert!(calls > 10 && met.len() == 2000, "{calls} calls, {} met", met.len());
+}
+
+#[test]
+fn a_large_collection_counts_as_gone_at_once_and_is_freed_elsewhere() {
+    let (engine, mut client) = set_up();
+    let held = || engine.shared.state.lock().keyspace.memory_bytes();
+    let freed = |client: &mut Client| {
+        let info = client.run("INFO memory");
+        let (_, after) = info.split_once("lazyfreed_objects:").unwrap();
+        after.split(' ').next().unwrap().parse::<u64>().unwrap()
+    };
+    for end in
+        ["DEL s", "UNLINK s", "SPOP s 3000", "RENAME t s", "SINTERSTORE s none", "PEXPIRE s -1"]
+    {
+        client.run("SET t x");
+        let (bytes, objects) = (held(), freed(&mut client));
+        for first in (0..3000).step_by(100) {
+            let members: Vec<String> = (first..first + 100).map(|at| format!("m{at}")).collect();
+            client.run(&format!("SADD s {}", members.join(" ")));
+        }
+        assert!(held() > bytes + 3000 * 16);
+        client.run(end);
+        assert!(held() <= bytes, "{end}");
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while freed(&mut client) == objects {
+            assert!(Instant::now() < deadline, "{end}: nothing was freed");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        client.run("FLUSHALL");
+    }
 }

@@ -22,7 +22,6 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::cut::{JobWatcher, check_ready, read_back, request};
-use super::drop_elsewhere;
 use super::load::switch;
 use super::report::{cut_json, summary_json};
 use super::save::{mirror, note_all_saved, write_file};
@@ -33,6 +32,7 @@ use crate::error::{EngineError, Result};
 use crate::failpoint;
 use crate::keyspace::Keyspace;
 use crate::rdb::SaveOptions;
+use crate::reclaim::drop_elsewhere;
 use crate::snapshot::{CutPlan, CutReport, Purpose, RunningCut, lock_for_child};
 use crate::state::{Shared, State};
 
@@ -223,7 +223,7 @@ impl Commit<'_> {
         let pause = self.paused_at.map_or(Duration::ZERO, |paused_at| paused_at.elapsed());
         self.lift(&mut state);
         drop(state);
-        drop_elsewhere(shared, old);
+        drop_elsewhere(old);
         shared.wake_loops();
         Ok(Switched { epoch, keys, previous_keys, pause })
     }

@@ -8,7 +8,6 @@ use std::sync::atomic::Ordering;
 use serde_json::{Value, json};
 
 use super::cut::check_ready;
-use super::drop_elsewhere;
 use super::report::summary_json;
 use super::save::{end_bgsave, mirror, note_all_saved, save_now};
 use super::stage::Stages;
@@ -17,6 +16,7 @@ use crate::command::Cx;
 use crate::error::{EngineError, Result};
 use crate::keyspace::Keyspace;
 use crate::rdb::{self, LoadOptions};
+use crate::reclaim::drop_elsewhere;
 use crate::state::{Shared, State};
 
 /// DEBUG RELOAD [NOSAVE]: save (unless told not to), load the file into a new keyspace, switch.
@@ -43,7 +43,7 @@ pub fn reload(cx: &mut Cx<'_>, is_saving: bool) -> Result<()> {
     };
     let (keyspace, summary) = rdb::load(&config.rdb_path(), options)?;
     end_bgsave(cx.state); // of the data that goes now
-    drop_elsewhere(cx.shared, switch(cx.state, keyspace));
+    drop_elsewhere(switch(cx.state, keyspace));
     note_all_saved(cx.state, cx.shared);
     note_loaded(cx.state, cx.shared, &summary);
     mirror(cx.state, cx.shared);
@@ -91,7 +91,7 @@ pub fn load_at_boot(shared: &Arc<Shared>) -> Result<u64> {
     };
     let mut state = shared.state.lock();
     if let Some((keyspace, summary)) = loaded {
-        drop_elsewhere(shared, switch(&mut state, keyspace));
+        drop_elsewhere(switch(&mut state, keyspace));
         note_loaded(&state, shared, &summary);
     }
     let keys = state.keyspace.len() as u64;
@@ -140,9 +140,9 @@ fn load_for(shared: &Shared, job: &Job, path: &Path) -> Result<(Keyspace, rdb::S
 ///
 /// # Errors
 /// `STAGE_NOT_FOUND`, `STAGE_BUSY`.
-pub fn discard(shared: &Arc<Shared>, stages: &Stages, stage: u64) -> Result<Value> {
+pub fn discard(stages: &Stages, stage: u64) -> Result<Value> {
     let keyspace = stages.take(stage)?;
-    drop_elsewhere(shared, keyspace);
+    drop_elsewhere(keyspace);
     stages.free();
     Ok(json!({}))
 }

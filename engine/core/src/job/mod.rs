@@ -6,14 +6,12 @@
 
 pub mod commit;
 pub mod cut;
-mod drop;
 pub mod load;
 pub mod report;
 mod save;
 mod stage;
 mod table;
 
-pub use drop::{drop_elsewhere, dropped_elsewhere};
 pub use load::reload;
 pub use save::{
     BackgroundSave, save_background, save_flushed, save_foreground, shut_down, shut_down_locked,

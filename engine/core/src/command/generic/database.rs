@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use crate::command::{Cx, texts};
 use crate::job;
 use crate::keyspace::Db;
+use crate::reclaim::drop_elsewhere;
 use crate::resp::Args;
 use crate::value::integer::parse_i64;
 
@@ -83,7 +84,7 @@ fn flush(cx: &mut Cx<'_>, args: Args<'_>, dbs: std::ops::Range<usize>) -> bool {
         }
     }
     if is_async && !emptied.is_empty() {
-        job::drop_elsewhere(cx.shared, emptied);
+        drop_elsewhere(emptied);
     }
     let sent: Vec<&[u8]> = args.iter().collect();
     cx.rewrite(&sent); // logged even if there was nothing, as in Redis

@@ -18,7 +18,7 @@ pub fn del(cx: &mut Cx<'_>, args: Args<'_>) {
     count_keys(cx, args, |cx, key| cx.is_there(cx.session.db, key) && cx.delete(key));
 }
 
-/// UNLINK key [key ...]: as DEL; strings are freed at once, since that takes no time.
+/// UNLINK key [key ...]: as DEL. What is large is freed elsewhere after either (`value::large`).
 pub fn unlink(cx: &mut Cx<'_>, args: Args<'_>) {
     del(cx, args);
 }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::info::Fields;
 use crate::command::Cx;
 use crate::command::connection::session::REDIS_VERSION;
-use crate::job::dropped_elsewhere;
+use crate::reclaim::dropped_elsewhere;
 
 fn of(counter: &AtomicU64) -> u64 {
     counter.load(Ordering::Relaxed)

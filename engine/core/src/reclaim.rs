@@ -1,11 +1,10 @@
 //! Dropping something big where nobody waits for the allocator: one thread that only frees (I8).
+//! Not here: what is big (`value::large`, `job`). Invariant: what was handed over is no longer
+//! counted by any ledger.
 
-use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
-
-use crate::state::Shared;
 
 /// Things that may wait to be freed; past it the caller frees its own.
 const WAITING_MAX: usize = 4096;
@@ -23,9 +22,9 @@ pub fn dropped_elsewhere() -> (u64, u64) {
 }
 
 /// Drop something big on another thread, so that nobody waits for the allocator (FLUSHALL ASYNC,
-/// UNLINK, a switched keyspace). Falls back to dropping it here when that thread is behind or
+/// a large collection, a switched keyspace). Falls back to dropping it here when that thread is behind or
 /// cannot be started.
-pub fn drop_elsewhere<T: Send + 'static>(_shared: &Arc<Shared>, value: T) {
+pub fn drop_elsewhere<T: Send + 'static>(value: T) {
     static DROPPER: OnceLock<Option<SyncSender<Waiting>>> = OnceLock::new();
     let dropper = DROPPER.get_or_init(|| {
         let (sender, receiver) = sync_channel::<Waiting>(WAITING_MAX);
