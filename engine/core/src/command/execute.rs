@@ -16,7 +16,7 @@ use crate::session::{ReplyMode, Session};
 use crate::state::{Shared, State};
 
 /// A command that was looked up: once, for prefetching and executing.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub struct Known(Option<&'static Spec>);
 
 impl Known {
@@ -28,6 +28,12 @@ impl Known {
     /// The index of the first key argument, for prefetching; `None` if there is none.
     pub fn first_key_index(self) -> Option<usize> {
         usize::try_from(self.0?.key_range.0).ok().filter(|&index| index > 0)
+    }
+
+    /// The index of the first argument that names something inside the value of the first key, for
+    /// prefetching; `None` if there is none.
+    pub fn first_member_index(self) -> Option<usize> {
+        Some(usize::from(self.0?.first_member)).filter(|&index| index > 0)
     }
 
     /// Whether it may run so long that the time read before it is old afterwards (DEBUG SLEEP,

@@ -85,6 +85,12 @@ impl Db {
         self.table.prefetch_entry(hash);
     }
 
+    /// The table in which a large hash, set or sorted set looks its members up, for prefetching.
+    #[inline]
+    pub fn members_of(&self, hash: KeyHash, key: &[u8]) -> Option<&Table> {
+        self.table.get_hashed(hash, key)?.members()
+    }
+
     /// Find a key.
     #[inline]
     pub fn get(&self, key: &[u8]) -> Option<EntryRef<'_>> {

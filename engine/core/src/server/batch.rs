@@ -1,15 +1,15 @@
-//! Executing what one connection sent: parse the whole buffer, prefetch, run the batch under one
+//! Executing what one connection sent: parse the whole buffer, look `ahead`, run the batch under one
 //! bounded hold of the engine lock. Output is stamped with the log position read under the same
 //! hold, so it cannot leave early (I10).
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
+use super::ahead::{Ahead, WINDOW};
 use super::connection::Connection;
 use super::output::{Spares, Stamp};
-use crate::command::{self, Call, Known, Outcome};
+use crate::command::{self, Call, Outcome};
 use crate::config::Config;
-use crate::keyspace::{Db, KeyHash};
 use crate::limits::{BATCH_COMMANDS_MAX, BULK_BYTES_MAX};
 use crate::resp::parse::{Bounds, Stop};
 use crate::resp::{Batch, Reply};
@@ -19,9 +19,6 @@ use crate::state::Shared;
 /// A batch that has produced this much output ends, so that one hold of the lock and one buffer
 /// stay bounded.
 const OUTPUT_BYTES_MAX: usize = 1024 * 1024;
-/// Commands looked at ahead: enough to hide memory latency, few enough to stay in the nearest
-/// cache. The clock is read as often.
-const PREFETCH_WINDOW: usize = 16;
 
 /// Directives that the loops need, copied whenever a loop holds the engine lock.
 #[derive(Debug, Clone, Copy)]
@@ -53,7 +50,7 @@ pub struct Runner {
     shared: Arc<Shared>,
     batch: Batch,
     reply: Reply,
-    window: Window,
+    ahead: Ahead,
     /// Output buffers to reuse.
     pub spares: Spares,
     /// Directives as last seen.
@@ -77,7 +74,7 @@ impl Runner {
             shared,
             batch: Batch::default(),
             reply: Reply::new(Protocol::Resp2),
-            window: Window::default(),
+            ahead: Ahead::default(),
             spares: Spares::default(),
             settings,
         }
@@ -138,9 +135,9 @@ impl Runner {
         self.settings = Settings::new(&state.config);
         state.figures.open(count);
         while executed < count && cut.is_none() && !session.is_closing {
-            if executed % PREFETCH_WINDOW == 0 {
+            if executed % WINDOW == 0 {
                 let db = state.keyspace.db(session.db);
-                self.window.open(db, &self.batch, executed, input);
+                self.ahead.open(executed, db, &self.batch, input);
                 now_ms = self.shared.clock.unix_ms();
             }
             let args = self.batch.args(executed, input);
@@ -148,7 +145,7 @@ impl Runner {
                 session.is_closing = true;
                 break;
             }
-            let known = self.window.commands[executed % PREFETCH_WINDOW];
+            let known = self.ahead.known(executed);
             let call = Call { args, known, now_ms };
             let reply = &mut self.reply;
             match command::execute_known(&mut state, &self.shared, session, reply, call) {
@@ -202,33 +199,4 @@ impl Runner {
 /// A browser or proxy speaks to us: a page on the web must not be able to run commands here.
 fn is_http(name: &[u8]) -> bool {
     name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:")
-}
-
-/// The commands that are executed next, looked up once.
-#[derive(Default)]
-struct Window {
-    commands: Vec<Known>,
-    hashes: Vec<KeyHash>,
-}
-
-impl Window {
-    /// Look up the commands from `first` on, and begin to load the slots, then the entries, that
-    /// they will touch.
-    fn open(&mut self, db: &Db, batch: &Batch, first: usize, input: &[u8]) {
-        self.commands.clear();
-        self.hashes.clear();
-        let end = batch.len().min(first + PREFETCH_WINDOW);
-        for index in first..end {
-            let args = batch.args(index, input);
-            let known = Known::look_up(args.get(0));
-            self.commands.push(known);
-            if end - first > 1
-                && let Some(key) = known.first_key_index()
-                && key < args.len()
-            {
-                self.hashes.push(db.prefetch(args.get(key)));
-            }
-        }
-        self.hashes.iter().for_each(|hash| db.prefetch_entry(*hash));
-    }
 }

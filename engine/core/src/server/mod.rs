@@ -1,9 +1,10 @@
 //! The RESP door: epoll loops that parse the whole buffer, execute the batch under one hold of the
 //! lock and write once, through the reply gate. Files: `epoll` (system calls) · `listen` (accept) ·
-//! `event_loop` (a turn) · `connection` (input) · `batch` (execute) · `output` (gate, send) ·
+//! `event_loop` (a turn) · `connection` (input) · `batch` (execute) · `ahead` (prefetch) · `output` (gate, send) ·
 //! `inbox` (other threads) · `slots` (tokens). What commands mean is not here. Guards I7 (bounds of
 //! input and output) and I10.
 
+mod ahead;
 mod batch;
 mod connection;
 mod epoll;

@@ -16,6 +16,7 @@ use super::layout::{
 use super::listpack::Listpack;
 use super::{HashRef, Kind, ListRef, SetRef, Text, Type, ValueRef, ZSetRef};
 use crate::alloc;
+use crate::table::Table;
 
 /// A key with its value, borrowed from the table.
 #[derive(Clone, Copy)]
@@ -176,6 +177,12 @@ impl<'a> EntryRef<'a> {
         // SAFETY: the entry owns the collection that the word names; both live as long as the
         // borrow of the table.
         self.large_word().map(|word| unsafe { Large::of_word(word) })
+    }
+
+    /// The table in which a large collection looks its members up.
+    #[inline]
+    pub(crate) fn members(self) -> Option<&'a Table> {
+        self.large().and_then(Large::members)
     }
 
     /// The first broken rule of a large collection, if any.

@@ -100,6 +100,15 @@ impl Large {
         if let Content::Sorted(sorted) = &self.content { Some(sorted) } else { None }
     }
 
+    /// The table in which members are looked up, whatever the collection is.
+    pub fn members(&self) -> Option<&Table> {
+        match &self.content {
+            Content::Table(table) => Some(table),
+            Content::Sorted(sorted) => Some(sorted.members()),
+            Content::List(_) => None,
+        }
+    }
+
     /// The first broken invariant, if any. Reads everything: for tests and debugging.
     pub fn check_invariants(&self) -> Result<(), String> {
         match &self.content {

@@ -8,15 +8,19 @@ use crate::command::set::{algebra, change, pick, read};
 pub(super) const SETS: &[Spec] = &[
     spec("sadd", -3, WRITE | DENYOOM | FAST, CAT_SET, change::sadd)
         .keys(1, 1, 1, &[key(1, "RW insert", 0, 1)])
+        .member(2)
         .doc("set", "1.0.0", "Add members to a set."),
     spec("srem", -3, WRITE | FAST, CAT_SET, change::srem)
         .keys(1, 1, 1, &[key(1, "RW delete", 0, 1)])
+        .member(2)
         .doc("set", "1.0.0", "Remove members of a set."),
     spec("sismember", 3, READONLY | FAST, CAT_SET, read::sismember)
         .keys(1, 1, 1, &[key(1, "RO", 0, 1)])
+        .member(2)
         .doc("set", "1.0.0", "Whether a set has a member."),
     spec("smismember", -3, READONLY | FAST, CAT_SET, read::smismember)
         .keys(1, 1, 1, &[key(1, "RO access", 0, 1)])
+        .member(2)
         .doc("set", "6.2.0", "Whether a set has each of several members."),
     spec("scard", 2, READONLY | FAST, CAT_SET, read::scard)
         .keys(1, 1, 1, &[key(1, "RO", 0, 1)])
@@ -35,6 +39,7 @@ pub(super) const SETS: &[Spec] = &[
         .doc("set", "1.0.0", "Members of a set at random."),
     spec("smove", 4, WRITE | FAST, CAT_SET, change::smove)
         .keys(1, 2, 1, &[key(1, "RW access delete", 0, 1), key(2, "RW insert", 0, 1)])
+        .member(3)
         .doc("set", "1.0.0", "Move a member from one set to another."),
     spec("sinter", -2, READONLY, CAT_SET, algebra::sinter)
         .keys(1, -1, 1, &[key(1, "RO access", -1, 1)])

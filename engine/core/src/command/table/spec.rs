@@ -154,6 +154,9 @@ pub struct Spec {
     pub key_range: (i32, i32, i32),
     /// Key specifications.
     pub key_specs: &'static [KeySpec],
+    /// Index of the first field or member that is named; 0 when there is none. For prefetching, so
+    /// only of commands that look it up.
+    pub first_member: u8,
     /// Hints for clients and proxies.
     pub tips: &'static [&'static str],
     /// Group in the documentation.
@@ -194,6 +197,7 @@ pub const fn spec(
         categories: all,
         key_range: (0, 0, 0),
         key_specs: &[],
+        first_member: 0,
         tips: &[],
         group: "",
         since: "",
@@ -214,6 +218,11 @@ impl Spec {
     ) -> Self {
         self.key_range = (first, last, step);
         self.key_specs = specs;
+        self
+    }
+    /// Say where the first field or member stands.
+    pub const fn member(mut self, first: u8) -> Self {
+        self.first_member = first;
         self
     }
     /// Add hints for clients.

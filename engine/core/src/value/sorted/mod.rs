@@ -76,6 +76,11 @@ impl Sorted {
         self.members.reserve(members);
     }
 
+    /// The members, for prefetching.
+    pub fn members(&self) -> &Table {
+        &self.members
+    }
+
     /// The score of a member.
     pub fn score(&self, member: &[u8]) -> Option<f64> {
         self.members.get(member).map(score_of)
