@@ -22,6 +22,8 @@ pub const WINDOW: usize = 16;
 #[derive(Default)]
 pub struct Ahead {
     seen: [Seen; WINDOW],
+    /// How many of them are there.
+    count: usize,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -40,6 +42,7 @@ impl Ahead {
     /// touch.
     pub fn open(&mut self, first: usize, db: &Db, batch: &Batch, input: &[u8]) {
         let count = batch.len().min(first + WINDOW) - first;
+        self.count = count;
         let mut has_members = false;
         for (place, seen) in self.seen.iter_mut().take(count).enumerate() {
             let args = batch.args(first + place, input);
@@ -51,14 +54,14 @@ impl Ahead {
         let keys = self.seen.iter().take(count).filter_map(|seen| seen.key);
         keys.for_each(|hash| db.prefetch_entry(hash));
         if has_members {
-            self.ask_for_members(first, count, db, batch, input);
+            self.ask_for_members(first, db, batch, input);
         }
     }
 
-    fn ask_for_members(&self, first: usize, count: usize, db: &Db, batch: &Batch, input: &[u8]) {
+    fn ask_for_members(&self, first: usize, db: &Db, batch: &Batch, input: &[u8]) {
         let mut asked: [Option<(&Table, KeyHash)>; WINDOW] = [None; WINDOW];
         let mut last: Option<(&[u8], Option<&Table>)> = None;
-        for (place, seen) in self.seen.iter().take(count).enumerate() {
+        for (place, seen) in self.seen.iter().take(self.count).enumerate() {
             let (Some(key_at), Some(at)) =
                 (seen.known.first_key_index(), seen.known.first_member_index())
             else {
