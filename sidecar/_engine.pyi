@@ -46,8 +46,9 @@ Stats (`Engine.stats`), one JSON object:
     state ("loading|ready|failed|stopped"), uptime_seconds, clients, keys {"0": n},
     expires {"0": n}, used_memory_bytes, used_memory_rss_bytes, huge_pages_bytes (refreshed every
     ten seconds), collapsed_bytes_total, collapse_failures_total, commands_total,
-    connections_total, rejected_connections_total, expired_keys_total, evicted_keys_total, keyspace_hits_total,
-    keyspace_misses_total, net_input_bytes_total, net_output_bytes_total, dirty, last_save_unix_s,
+    connections_total, rejected_connections_total, expired_keys_total, evicted_keys_total,
+    keyspace_hits_total, keyspace_misses_total, net_input_bytes_total, net_output_bytes_total,
+    dirty, last_save_unix_s,
     last_bgsave_status ("ok"|"err"), bgsave_in_progress (bool),
     fork_histogram {purpose: {"buckets": [n x 17], "sum": seconds, "count": n}}, last_fork_seconds,
     cow_bytes_last, loading {"total_bytes": n, "loaded_bytes": n}, writes_paused (bool),

@@ -14,6 +14,7 @@ import pytest
 
 from perdure.cli.main import run
 from perdure.exit_codes import ExitCode
+from sidecar._engine import inspect_rdb
 from tests.support.peers import PeerServer
 
 Ask = Callable[..., tuple[int, str, str]]
@@ -122,6 +123,20 @@ def test_inspect_names_the_biggest_keys_within_bounds(tmp_path: Path, ask: Ask) 
     assert [key["key"] for key in found["largest"]] == ["\x1b[31mred\n", "key:29"]
     assert found["longest"] == []
     assert ask("inspect", path, "--top", 10_001)[0] == ExitCode.USAGE
+
+
+def test_what_the_progress_raises_ends_the_reading(tmp_path: Path) -> None:
+    path = by_hand(tmp_path, string_key(b"k", b"v"))
+    told: list[tuple[int, int]] = []
+    inspect_rdb(path, top=0, strict=True, progress=lambda *counts: told.append(counts))
+    size = path.stat().st_size
+    assert told[-1] == (size, size)
+
+    def stop(_done: int, _total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        inspect_rdb(path, top=0, strict=True, progress=stop)
 
 
 def fill(peer: PeerServer) -> None:

@@ -139,16 +139,16 @@ fn keyspace() -> Keyspace {
 #[test]
 fn a_save_allocates_and_frees_nothing() {
     let scratch = Scratch::new("allocation");
-    for keyspace in [keyspace(), load_collections(&scratch)] {
-        save_counted(&keyspace, &scratch);
-    }
+    save_counted(&keyspace(), &scratch, 6);
+    // About every MiB, so within a collection too.
+    save_counted(&load_collections(&scratch), &scratch, 15);
     // The counter counts: this test can fail.
     let before = CALLS.get();
     drop(std::hint::black_box(vec![1_u8; 100]));
     assert_eq!(CALLS.get() - before, 2);
 }
 
-fn save_counted(keyspace: &Keyspace, scratch: &Scratch) {
+fn save_counted(keyspace: &Keyspace, scratch: &Scratch, told_min: u64) {
     for (is_compressed, is_checksummed) in [(true, true), (false, false)] {
         let options =
             SaveOptions { is_compressed, is_checksummed, ctime_unix_s: 1, used_memory_bytes: 1 };
@@ -163,7 +163,7 @@ fn save_counted(keyspace: &Keyspace, scratch: &Scratch) {
         let after = CALLS.get();
         assert_eq!(after - before, 0, "calls of the allocator while saving");
         assert_eq!(saved.unwrap().keys, keyspace.len() as u64);
-        assert!(told > 5, "also within a collection");
+        assert!(told >= told_min, "told {told} times");
     }
 }
 

@@ -2,9 +2,11 @@
 //! (others are refused by name with their key). Pure codec: no fork, no log. `save` runs in the
 //! fork child and allocates nothing (I1).
 //!
-//! `format` the bytes · `save` and `parse` the framing, side by side · `strings` lengths and
-//! strings both ways · `lzf`, `crc` · `writer`, `reader` (over `read_ahead`) the file · `load` into
-//! a keyspace · `verify` into nothing. `docs/formats/rdb.md` is the same in prose.
+//! `format` the bytes · `save` and `parse` the framing, side by side · `save_collection` and
+//! `load_collection` the collections · `strings` lengths and strings both ways · `ziplist`,
+//! `zipmap` packed forms that are read only, `packed` what they share · `pass_over` what is not
+//! kept · `lzf`, `crc` · `writer`, `reader` (over `read_ahead`) the file · `load` into a keyspace ·
+//! `verify` into nothing · `inspect` into counts. `docs/formats/rdb.md` is the same in prose.
 
 mod crc;
 mod format;

@@ -88,6 +88,35 @@ fn every_encoding_loads_as_the_data_that_commands_make() {
 }
 
 #[test]
+fn a_file_of_valkey_9_is_version_11_by_another_name() {
+    let scratch = Scratch::new();
+    let mut bytes = file_of(&every_encoding(), 11, false);
+    let (same, _) = load(&scratch.file("redis.rdb", &bytes)).unwrap();
+    bytes[..9].copy_from_slice(b"VALKEY080");
+    let (loaded, summary) = load(&scratch.file("valkey.rdb", &bytes)).unwrap();
+    assert_eq!((loaded.digest(), summary.rdb_version), (same.digest(), 80));
+}
+
+#[test]
+fn a_listpack_that_does_not_say_its_count_is_counted() {
+    let scratch = Scratch::new();
+    let elements: [&[u8]; 4] = [b"a", b"1", b"b", b"2"];
+    for (type_number, elements_in) in [(16, 2), (17, 2), (20, 4), (18, 4)] {
+        let mut blob = crate::encoder::listpack(&elements);
+        blob[4..6].copy_from_slice(&[0xFF, 0xFF]);
+        let mut value = crate::encoder::string(&blob);
+        if type_number == 18 {
+            value = [&[1, 2], value.as_slice()].concat();
+        }
+        let mut file = crate::encoder::File::new(12);
+        let path = scratch.file("uncounted.rdb", &file.key(type_number, "k", &value).end(true));
+        let (loaded, _) = load(&path).unwrap();
+        let found = loaded.db(0).get(b"k").unwrap().value().elements();
+        assert_eq!(found, Some(elements_in), "type {type_number}");
+    }
+}
+
+#[test]
 fn thresholds_change_the_form_and_not_the_data() {
     let scratch = Scratch::new();
     let path = scratch.file("all.rdb", &file_of(&every_encoding(), 12, true));
