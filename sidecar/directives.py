@@ -2,11 +2,12 @@
 
 The engine alone reads directives for itself, from the same sources in the same order. The control
 plane must know the data set's file earlier, to refuse a start that would lose something (I9); this
-is the smallest reading that tells it. Limit: `include` in redis.conf is not followed here.
+is the smallest reading that tells it.
 """
 
 from __future__ import annotations
 
+import glob
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,8 @@ from pathlib import Path
 from sidecar.config import Loaded
 from sidecar.errors import ConfigError
 from sidecar.serve import ServeOptions
+
+INCLUDE_DEPTH_MAX = 16  # as the engine has it
 
 
 def find_rdb(loaded: Loaded, options: ServeOptions) -> str:
@@ -42,6 +45,17 @@ def _directives(loaded: Loaded, options: ServeOptions) -> Iterator[tuple[str, st
 
 
 def _read_conf(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield what a redis.conf and those that it includes say; a relative `dir` follows the last."""
+    directory = Path()
+    for name, value in _read_lines(path, INCLUDE_DEPTH_MAX):
+        if name == "dir":
+            directory /= value
+            yield name, str(directory)
+        else:
+            yield name, value
+
+
+def _read_lines(path: Path, depth_left: int) -> Iterator[tuple[str, str]]:
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
     except OSError as exc:
@@ -50,8 +64,19 @@ def _read_conf(path: Path) -> Iterator[tuple[str, str]]:
         ) from exc
     for line in text.splitlines():
         name, *value = line.split(maxsplit=1) or [""]
-        if name and not name.startswith("#"):
-            yield name.lower(), _first_word("".join(value))
+        word = _first_word("".join(value))
+        if name.lower() == "include" and depth_left > 0:
+            for included in _included(word):
+                yield from _read_lines(included, depth_left - 1)
+        elif name and not name.startswith("#"):
+            yield name.lower(), word
+
+
+def _included(word: str) -> list[Path]:
+    """Return the files that an `include` line names: one, or those that a pattern finds."""
+    if not glob.has_magic(word):
+        return [Path(word)]
+    return [Path(found) for found in sorted(glob.glob(word))]  # noqa: PTH207  # may be absolute
 
 
 def _first_word(text: str) -> str:

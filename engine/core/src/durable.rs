@@ -18,6 +18,7 @@ use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -144,6 +145,40 @@ impl Drop for Prepared {
         // Best effort: what stays is swept at the next boot.
         let _ = unlink(&self.temporary);
     }
+}
+
+/// Replace `target`, or make it, with these bytes. A file that is there keeps its mode.
+///
+/// # Errors
+/// As [`prepare_file`] and [`Prepared::commit`].
+pub fn replace_file(target: &Path, bytes: &[u8]) -> Result<()> {
+    let mode = std::fs::metadata(target).map_or(FILE_MODE, |found| found.permissions().mode());
+    let mut fill = |fd| {
+        // SAFETY: a system call with plain integers.
+        retried(|| unsafe { libc::fchmod(fd, mode & 0o7777) }).map_err(errno_of)?;
+        write_all(fd, bytes).map(|()| bytes.len() as u64)
+    };
+    prepare_file(target, true, &mut fill)?.commit()
+}
+
+fn errno_of(error: io::Error) -> i32 {
+    error.raw_os_error().unwrap_or(libc::EIO)
+}
+
+fn write_all(fd: RawFd, mut bytes: &[u8]) -> std::result::Result<(), i32> {
+    while !bytes.is_empty() {
+        // SAFETY: the bytes live through the call.
+        let written = unsafe { libc::write(fd, bytes.as_ptr().cast(), bytes.len()) };
+        match usize::try_from(written) {
+            Ok(0) => return Err(libc::EIO),
+            Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
+            Err(_) => match errno_of(io::Error::last_os_error()) {
+                libc::EINTR => {}
+                errno => return Err(errno),
+            },
+        }
+    }
+    Ok(())
 }
 
 /// Make the names in the directory of `path` durable.

@@ -166,3 +166,14 @@ def test_data_set_is_found_where_redis_conf_is_written_with_tabs(tmp_path: Path)
     options = ServeOptions(redis_conf=conf)
     loaded = load_settings(None, {}, options.settings())
     assert find_rdb(loaded, options) == str(tmp_path / "a b.rdb")
+
+
+def test_data_set_is_found_through_included_files(tmp_path: Path) -> None:
+    """A relative `dir` goes on from the one before it, as in redis-server."""
+    (tmp_path / "a.inc").write_text(f"dir {tmp_path}\n")
+    (tmp_path / "b.inc").write_text("dir inner\ndbfilename b.rdb\n")
+    conf = tmp_path / "redis.conf"
+    conf.write_text(f"dir /no\ninclude {tmp_path}/*.inc\ninclude /nonexistent*\n")
+    options = ServeOptions(redis_conf=conf)
+    loaded = load_settings(None, {}, options.settings())
+    assert find_rdb(loaded, options) == str(tmp_path / "inner" / "b.rdb")

@@ -95,10 +95,9 @@ impl StartOptions {
     }
 
     fn own_fields(&self) -> Vec<Directive> {
-        let directive = |name: &str, args: Vec<String>| Directive {
-            name: name.to_owned(),
-            args: args.into_iter().map(String::into_bytes).collect(),
-            origin: "start options".to_owned(),
+        let directive = |name: &str, args: Vec<String>| {
+            let args = args.into_iter().map(String::into_bytes).collect();
+            Directive::new(name, args, "start options")
         };
         vec![
             directive("bind", self.bind.clone()),
@@ -118,7 +117,7 @@ fn layer(pairs: &BTreeMap<String, String>, origin: &str) -> Result<Vec<Directive
             )
             .with("name", name.clone())
         })?;
-        Ok(Directive { name: name.to_lowercase(), args, origin: origin.to_owned() })
+        Ok(Directive::new(name, args, origin))
     };
     pairs.iter().map(directive).collect()
 }

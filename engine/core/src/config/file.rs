@@ -33,6 +33,7 @@ fn read_file(path: &Path, depth: usize, directives: &mut Vec<Directive>) -> Resu
         ));
     }
     let text = std::fs::read(path).map_err(failed)?;
+    let mut is_after_include = false;
     for (index, line) in text.split(|byte| *byte == b'\n').enumerate() {
         let line = line.trim_ascii();
         if line.is_empty() || line[0] == b'#' {
@@ -46,9 +47,12 @@ fn read_file(path: &Path, depth: usize, directives: &mut Vec<Directive>) -> Resu
             for file in included(args, &origin)? {
                 read_file(&file, depth + 1, directives)?;
             }
+            is_after_include = true;
             continue;
         }
-        directives.push(Directive { name, args: args.to_vec(), origin });
+        let mut directive = Directive::new(&name, args.to_vec(), &origin);
+        (directive.is_included, directive.is_after_include) = (depth > 0, is_after_include);
+        directives.push(directive);
     }
     Ok(())
 }
@@ -61,8 +65,7 @@ fn unbalanced(origin: &str, line: &[u8]) -> EngineError {
     )
 }
 
-/// The files that one include line names: a path, or a pattern in its last part (then those that
-/// are there, sorted).
+/// The files that one include line names: a path, or a pattern (then those that are there, sorted).
 fn included(args: &[Vec<u8>], origin: &str) -> Result<Vec<PathBuf>> {
     let [pattern] = args else {
         return Err(EngineError::new(
@@ -72,23 +75,38 @@ fn included(args: &[Vec<u8>], origin: &str) -> Result<Vec<PathBuf>> {
         ));
     };
     let path = PathBuf::from(String::from_utf8_lossy(pattern).into_owned());
-    if !pattern.iter().any(|byte| b"*?[".contains(byte)) {
-        return Ok(vec![path]);
+    Ok(if is_pattern(pattern) { expand(&path) } else { vec![path] })
+}
+
+fn is_pattern(text: &[u8]) -> bool {
+    text.iter().any(|byte| b"*?[".contains(byte))
+}
+
+/// What is there under a pattern, part by part; hidden files only where the pattern has the dot.
+fn expand(pattern: &Path) -> Vec<PathBuf> {
+    let mut found = vec![PathBuf::new()];
+    for part in pattern.components() {
+        let part = part.as_os_str();
+        let bytes = part.as_encoded_bytes();
+        if !is_pattern(bytes) {
+            found.iter_mut().for_each(|path| path.push(part));
+            continue;
+        }
+        let is_meant = |name: &[u8]| {
+            glob_matches(bytes, name, false) && (bytes[0] == b'.' || !name.starts_with(b"."))
+        };
+        let inside = |folder: &PathBuf| {
+            let here = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+            let entries = std::fs::read_dir(here).into_iter().flatten().flatten();
+            let names = entries.map(|entry| entry.file_name());
+            let meant = names.filter(|name| is_meant(name.as_encoded_bytes()));
+            meant.map(|name| folder.join(name)).collect::<Vec<_>>()
+        };
+        found = found.iter().flat_map(inside).collect();
     }
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let folder = folder.unwrap_or(Path::new("."));
-    let name = path.file_name().unwrap_or_default().as_encoded_bytes();
-    let entries =
-        std::fs::read_dir(folder).map_err(|error| EngineError::from_io("list", folder, &error))?;
-    let mut files: Vec<PathBuf> = entries
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|file| {
-            let found = file.file_name().unwrap_or_default().as_encoded_bytes();
-            glob_matches(name, found, false) && !found.starts_with(b".")
-        })
-        .collect();
-    files.sort();
-    Ok(files)
+    found.retain(|path| path.exists());
+    found.sort();
+    found
 }
 
 /// Read arguments as redis-server does: `--save '' --dbfilename x.rdb`, several values up to the
@@ -139,11 +157,7 @@ fn named(text: &str, arg: &str) -> Result<Directive> {
             "Give directives as --name value; a redis.conf is given with --redis-conf, before the --.",
         ));
     };
-    Ok(Directive {
-        name: String::from_utf8_lossy(name).to_ascii_lowercase(),
-        args: args.to_vec(),
-        origin: "command line".to_owned(),
-    })
+    Ok(Directive::new(&String::from_utf8_lossy(name), args.to_vec(), "command line"))
 }
 
 /// Split a line into words: blanks separate; `"..."` knows `\n \r \t \b \a \xHH \"` and `\\`;
@@ -274,6 +288,15 @@ mod tests {
         let names: Vec<String> =
             read_redis_conf(&main).unwrap().into_iter().map(|d| d.name).collect();
         assert_eq!(names, ["timeout", "port", "hz", "port"]);
+        let deep = format!(
+            "include {}/perdure-con*-{}/[ab].i?c\n",
+            std::env::temp_dir().display(),
+            std::process::id()
+        );
+        std::fs::write(&main, deep).unwrap();
+        assert_eq!(read_redis_conf(&main).unwrap().len(), 2);
+        std::fs::write(&main, "include /nonexistent/*/x.conf\nhz 1\n").unwrap();
+        assert_eq!(read_redis_conf(&main).unwrap().len(), 1);
         std::fs::write(&main, format!("include {}\n", main.display())).unwrap();
         assert_eq!(read_redis_conf(&main).unwrap_err().code, "CONFIG_INVALID");
         std::fs::write(&main, "a\nb \"c\n").unwrap();

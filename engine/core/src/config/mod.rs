@@ -1,17 +1,24 @@
 //! Directives: Redis's names, syntax and defaults. Three classes besides those
 //! that work: harmless (accepted, warned once), refused by name (they protect, persist or bound
-//! data and do not work yet), unknown (refused). `table` has every directive with its class,
-//! `values` the syntax of values, `file` redis.conf and arguments as text. What `bind` may name is
-//! not checked here: the border refuses addresses.
+//! data and do not work yet), unknown (refused). `table` has every directive with its class, `kind`
+//! and `words` the syntax of values, `fields` where they are kept, `file` redis.conf and arguments
+//! as text, `set` CONFIG SET, `rewrite` CONFIG REWRITE. What `bind` may name is not checked here:
+//! the border refuses addresses.
 
+mod fields;
 mod file;
-pub mod table;
-mod values;
+mod kind;
+mod rewrite;
+mod row;
+mod set;
+mod table;
+mod words;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 pub use file::{read_redis_args, read_redis_conf, split_words};
-use table::{Class, Row};
+use kind::{Kind, Reason};
+use row::{Class, Row};
 
 use crate::command::glob_matches;
 use crate::error::{EngineError, Result};
@@ -29,6 +36,8 @@ pub struct Config {
     pub port: u16,
     /// `dir`: where `dbfilename` stands.
     pub dir: std::path::PathBuf,
+    /// The layer at hand has given `dir`: a relative one goes on from there.
+    is_dir_given: bool,
     /// `dbfilename`.
     pub dbfilename: String,
     /// `save` points: (seconds, changes).
@@ -93,6 +102,10 @@ pub struct Directive {
     pub args: Vec<Vec<u8>>,
     /// `redis.conf line 12`, `command line`, `environment`, `TOML [redis]`.
     pub origin: String,
+    /// Stands in a file that the main one includes.
+    pub(crate) is_included: bool,
+    /// Stands behind an `include` line of its file.
+    pub(crate) is_after_include: bool,
 }
 
 impl Config {
@@ -103,6 +116,7 @@ impl Config {
             bind: vec!["127.0.0.1".to_owned()],
             port: 6379,
             dir: ".".into(),
+            is_dir_given: false,
             dbfilename: "dump.rdb".to_owned(),
             save: vec![(3600, 1), (300, 100), (60, 10_000)],
             rdbcompression: true,
@@ -128,59 +142,90 @@ impl Config {
 
     /// Apply layers in order, lowest precedence first. Harmless directives add to `warnings`.
     /// `save` lines of one layer (a file with what it includes, the command line ...) add up; the
-    /// first one of a layer forgets what lower layers said.
+    /// first one of a layer forgets what lower layers said, and, as in Redis, each one behind an
+    /// `include` line of its file forgets all before it.
     ///
     /// # Errors
     /// `CONFIG_INVALID`, `CONFIG_UNSUPPORTED` (refused by name), `CONFIG_UNKNOWN`.
     pub fn apply(&mut self, directives: &[Directive]) -> Result<()> {
         let mut saving_layer: Option<&str> = None;
+        self.is_dir_given = false;
         for directive in directives {
-            let Some(row) = table::find(&directive.name) else { return Err(unknown(directive)) };
+            let Some(row) = row::find(&directive.name) else { return Err(unknown(directive)) };
+            let row = row.main();
             let words = directive.words(row)?;
-            if row.name == "save" {
-                let points =
-                    values::save_points(&words).map_err(|reason| invalid(directive, &reason))?;
-                if saving_layer != Some(directive.layer()) || points.is_empty() {
-                    self.save.clear();
-                    saving_layer = Some(directive.layer());
+            let earlier = self.save.clone();
+            let put = self.put(row, &words);
+            if row.name == "save" && !directive.is_after_include {
+                if saving_layer == Some(directive.layer()) && !self.save.is_empty() {
+                    self.save.splice(0..0, earlier);
                 }
-                self.save.extend(points);
-            } else {
-                self.put(row, &words).map_err(|error| match error {
-                    Refusal::Invalid(reason) => invalid(directive, &reason),
-                    Refusal::Unsupported => unsupported(directive),
-                })?;
+                saving_layer = Some(directive.layer());
             }
+            put.map_err(|error| match error {
+                Refusal::Invalid(reason) => invalid(directive, &reason),
+                Refusal::Unsupported => unsupported(directive),
+            })?;
         }
         Ok(())
     }
 
-    /// Give one directive (but `save`) its value.
+    /// Give one directive its value.
     fn put(&mut self, row: &'static Row, words: &[String]) -> std::result::Result<(), Refusal> {
-        let text = words.join(" ");
-        match row.class {
-            Class::Working => self.assign(row.name, words).map_err(Refusal::Invalid),
-            _ if is_default(row, &text) => {
-                self.others.remove(row.name);
-                Ok(())
-            }
-            Class::Refused => {
-                values::check_like(row, &text).map_err(Refusal::Invalid)?;
-                Err(Refusal::Unsupported)
-            }
-            Class::Harmless => {
-                values::check_like(row, &text).map_err(Refusal::Invalid)?;
-                if row.name == "client-output-buffer-limit" && row.default.contains(&text) {
-                    return Ok(());
-                }
-                let warning = format!("{} has no effect", row.name);
-                if !self.warnings.contains(&warning) {
-                    self.warnings.push(warning);
-                }
-                self.others.insert(row.name, text);
-                Ok(())
-            }
+        let split = match words {
+            [one] if row.kind == Kind::Words => one.split(' ').map(str::to_owned).collect(),
+            _ => words.to_vec(),
+        };
+        if row.class == Class::Working {
+            return self.put_working(row, &split).map_err(Refusal::Invalid);
         }
+        let text = match split.as_slice() {
+            many if row.kind == Kind::Words => words::other(row.name, &self.value(row), many),
+            [one] => row.kind.read(row.name, one).map(|value| value.shown()),
+            _ => Err("wrong number of arguments".to_owned()),
+        };
+        let text = text.map_err(Refusal::Invalid)?;
+        if text == row.default {
+            self.others.remove(row.name);
+            return Ok(());
+        }
+        if row.class == Class::Refused {
+            return Err(Refusal::Unsupported);
+        }
+        let warning = format!("{} has no effect", row.name);
+        if !self.warnings.contains(&warning) {
+            self.warnings.push(warning);
+        }
+        self.others.insert(row.name, text);
+        Ok(())
+    }
+
+    fn put_working(&mut self, row: &Row, words: &[String]) -> std::result::Result<(), Reason> {
+        match (row.name, words) {
+            ("bind", _) => self.bind = words.iter().filter(|it| !it.is_empty()).cloned().collect(),
+            ("save", _) => self.save = words::save_points(words)?,
+            ("latency-tracking-info-percentiles", _) => {
+                self.latency_percentiles = words::percentiles(words)?;
+            }
+            ("dir", [text]) => {
+                let last = self.is_dir_given.then_some(self.dir.as_path());
+                self.dir = words::directory(last, text)?;
+                self.is_dir_given = true;
+            }
+            ("dbfilename", [text]) if matches!(text.as_str(), "" | "." | "..") => {
+                return Err("dbfilename must name a file".to_owned());
+            }
+            (name, [text]) => self.put_field(name, &row.kind.read(name, text)?),
+            _ => return Err("wrong number of arguments".to_owned()),
+        }
+        self.clamp();
+        Ok(())
+    }
+
+    /// Redis takes any `hz`; the bulk length is bounded by ours.
+    fn clamp(&mut self) {
+        self.hz = self.hz.clamp(1, 500);
+        self.proto_max_bulk_len = self.proto_max_bulk_len.min(BULK_BYTES_MAX);
     }
 
     /// CONFIG GET: names and values that match the glob pattern, whatever its case.
@@ -188,79 +233,32 @@ impl Config {
         table::ROWS
             .iter()
             .filter(|row| !row.is_unlisted && glob_matches(pattern, row.name.as_bytes(), true))
-            .map(|row| (row.name.to_owned(), self.value(row)))
+            .map(|row| (row.name.to_owned(), self.value(row.main())))
             .collect()
     }
 
+    /// The value of a directive as CONFIG GET shows it.
     fn value(&self, row: &Row) -> String {
-        match row.class {
-            Class::Working => self.show(row.name),
-            _ => self.others.get(row.name).cloned().unwrap_or_else(|| row.default.to_owned()),
-        }
-    }
-
-    /// CONFIG SET of several at once, all or none. The error is the text after `ERR `.
-    ///
-    /// # Errors
-    /// The name concerned and Redis's reason.
-    pub fn set(
-        &mut self,
-        pairs: &[(String, Vec<u8>)],
-        allow_protected: bool,
-    ) -> std::result::Result<(), String> {
-        let mut seen = BTreeSet::new();
-        let mut rows = Vec::new();
-        for (name, _) in pairs {
-            let known = table::find(&name.to_ascii_lowercase()).filter(|row| !row.is_unlisted);
-            let Some(row) = known else {
-                return Err(format!(
-                    "Unknown option or number of arguments for CONFIG SET - '{name}'"
-                ));
-            };
-            let refusal = match () {
-                () if row.is_immutable => "can't set immutable config",
-                () if row.is_protected && !allow_protected => "can't set protected config",
-                () if !seen.insert(row.name) => "duplicate parameter",
-                () => {
-                    rows.push(row);
-                    continue;
-                }
-            };
-            return Err(set_failed(name, refusal));
-        }
-        let mut changed = self.clone();
-        for (row, (_, value)) in rows.into_iter().zip(pairs) {
-            changed.set_one(row, value).map_err(|reason| set_failed(row.name, &reason))?;
-        }
-        *self = changed;
-        Ok(())
-    }
-
-    fn set_one(&mut self, row: &'static Row, value: &[u8]) -> std::result::Result<(), String> {
-        let text =
-            String::from_utf8(value.to_vec()).map_err(|_| "argument must be text".to_owned())?;
-        if row.name == "save" {
-            let words: Vec<String> = text.split_ascii_whitespace().map(str::to_owned).collect();
-            self.save = values::save_points(&words)?;
-            return Ok(());
-        }
-        if row.name == "dir" {
-            if text.is_empty() {
-                return Err("No such file or directory".to_owned());
+        let join = |texts: Vec<String>| texts.join(" ");
+        match (row.class, row.name) {
+            (Class::Working, "bind") => self.bind.join(" "),
+            (Class::Working, "save") => {
+                let points =
+                    self.save.iter().map(|(seconds, changes)| format!("{seconds} {changes}"));
+                join(points.collect())
             }
-            // Redis's working directory is `dir` itself, so a relative one goes on from there.
-            let dir = self.dir.join(&text);
-            let metadata = std::fs::metadata(&dir).map_err(|error| os_reason(&error))?;
-            if !metadata.is_dir() {
-                return Err("Not a directory".to_owned());
+            (Class::Working, "latency-tracking-info-percentiles") => {
+                join(self.latency_percentiles.iter().map(ToString::to_string).collect())
             }
-            self.dir = dir;
-            return Ok(());
+            (Class::Working, "dir") => {
+                let whole = std::fs::canonicalize(&self.dir);
+                whole.unwrap_or_else(|_| self.dir.clone()).display().to_string()
+            }
+            (Class::Working, name) => {
+                self.field(name).map(|value| value.shown()).unwrap_or_default()
+            }
+            (_, name) => self.others.get(name).cloned().unwrap_or_else(|| row.default.to_owned()),
         }
-        self.put(row, &[text]).map_err(|refusal| match refusal {
-            Refusal::Invalid(reason) => reason,
-            Refusal::Unsupported => "not supported here yet".to_owned(),
-        })
     }
 
     /// Full path of the RDB file.
@@ -275,41 +273,29 @@ enum Refusal {
     Unsupported,
 }
 
-fn is_default(row: &Row, text: &str) -> bool {
-    let is_zero = |text: &str| values::memory(text) == Ok(0);
-    text.eq_ignore_ascii_case(row.default) || (is_zero(row.default) && is_zero(text))
-}
-
-fn set_failed(name: &str, reason: &str) -> String {
-    format!("CONFIG SET failed (possibly related to argument '{name}') - {reason}")
-}
-
-/// The operating system's words without Rust's number behind them.
-fn os_reason(error: &std::io::Error) -> String {
-    let text = error.to_string();
-    text.split(" (os error").next().unwrap_or_default().to_owned()
-}
-
 impl Directive {
+    /// A directive that does not stand in a file.
+    pub fn new(name: &str, args: Vec<Vec<u8>>, origin: &str) -> Self {
+        let (name, origin) = (name.to_lowercase(), origin.to_owned());
+        Self { name, args, origin, is_included: false, is_after_include: false }
+    }
+
     /// Which layer the directive belongs to: all lines of files are one.
     fn layer(&self) -> &str {
         if self.origin.contains(" line ") { "file" } else { &self.origin }
     }
 
-    /// The arguments as text; one argument of a directive that takes several is split at blanks.
+    /// The arguments as text. `save` alone means no save points.
     fn words(&self, row: &Row) -> Result<Vec<String>> {
-        let one = match self.args.as_slice() {
-            [one] if matches!(row.name, "save" | "bind") => split_words(one),
-            _ => None,
-        };
-        let words = one.filter(|words| !words.is_empty()).unwrap_or_else(|| self.args.clone());
-        if words.is_empty() {
-            return Err(invalid(self, "wrong number of arguments"));
+        if self.args.is_empty() {
+            return match row.name {
+                "save" => Ok(vec![String::new()]),
+                _ => Err(invalid(self, "wrong number of arguments")),
+            };
         }
-        words
-            .into_iter()
-            .map(|word| String::from_utf8(word).map_err(|_| invalid(self, "not UTF-8")))
-            .collect()
+        let word =
+            |arg: &Vec<u8>| String::from_utf8(arg.clone()).map_err(|_| invalid(self, "not UTF-8"));
+        self.args.iter().map(word).collect()
     }
 
     /// The directive for a message; what is a secret is not in it.
@@ -347,7 +333,7 @@ fn unsupported(directive: &Directive) -> EngineError {
 }
 
 fn unknown(directive: &Directive) -> EngineError {
-    let hint = match table::closest(&directive.name) {
+    let hint = match row::closest(&directive.name) {
         Some(name) => format!("Did you mean '{name}'?"),
         None => "Redis 7.0 has no such directive: leave it out.".to_owned(),
     };

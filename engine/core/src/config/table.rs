@@ -1,297 +1,248 @@
-//! Every directive that Redis 7.0 knows, with its class and default. What a directive that works
-//! does stands in `values`. Adding one that begins to work? Move its row to [`Class::Working`] and
-//! give it a field in `Config` and a place there.
+//! Every directive that Redis 7.0 knows, with its class, syntax and default. Adding one that begins
+//! to work? Move its row to the working ones, give it a field in `Config` and a line in `fields`.
 
-/// What the engine does with a directive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Class {
-    /// In force.
-    Working,
-    /// Accepted, kept for CONFIG GET, without effect; a value that differs from the default warns
-    /// once.
-    Harmless,
-    /// Protects, persists or bounds data, or changes what a client is told, and does not work yet:
-    /// any value but the default is refused, so that nobody believes in it.
-    Refused,
-}
+use super::kind::Kind;
+use super::row::{Row, alias, harmless, refused, working};
+use crate::limits::{DATABASES_MAX, IO_THREADS_MAX};
 
-/// One directive.
-#[derive(Debug, Clone, Copy)]
-pub struct Row {
-    /// Lower-case name.
-    pub name: &'static str,
-    /// Class.
-    pub class: Class,
-    /// Redis's default, as CONFIG GET shows it (of working ones: see `Config::redis_defaults`).
-    pub default: &'static str,
-    /// CONFIG SET is refused.
-    pub is_immutable: bool,
-    /// CONFIG SET needs `enable-protected-configs`.
-    pub is_protected: bool,
-    /// CONFIG GET does not know it (a word of redis.conf only).
-    pub is_unlisted: bool,
-}
-
-const fn row(name: &'static str, class: Class, default: &'static str) -> Row {
-    Row { name, class, default, is_immutable: false, is_protected: false, is_unlisted: false }
-}
-const fn working(name: &'static str) -> Row {
-    row(name, Class::Working, "")
-}
-const fn harmless(name: &'static str, default: &'static str) -> Row {
-    row(name, Class::Harmless, default)
-}
-const fn refused(name: &'static str, default: &'static str) -> Row {
-    row(name, Class::Refused, default)
-}
-
-impl Row {
-    const fn immutable(mut self) -> Self {
-        self.is_immutable = true;
-        self
-    }
-    const fn protected(mut self) -> Self {
-        self.is_protected = true;
-        self
-    }
-    const fn unlisted(mut self) -> Self {
-        self.is_unlisted = true;
-        self
-    }
-}
-
-/// Find a directive by its lower-case name.
-pub fn find(name: &str) -> Option<&'static Row> {
-    ROWS.iter().find(|row| row.name == name)
-}
-
-/// The directive whose name is closest to a misspelt one, if any is close.
-pub fn closest(name: &str) -> Option<&'static str> {
-    const DISTANCE_MAX: usize = 3;
-    ROWS.iter()
-        .map(|row| (distance(name.as_bytes(), row.name.as_bytes()), row.name))
-        .min()
-        .filter(|(distance, found)| *distance <= DISTANCE_MAX && *distance * 2 < found.len())
-        .map(|(_, found)| found)
-}
-
-/// Edit distance (Levenshtein).
-fn distance(a: &[u8], b: &[u8]) -> usize {
-    const NAME_BYTES_MAX: usize = 64;
-    if a.len() > NAME_BYTES_MAX {
-        return usize::MAX;
-    }
-    let mut line: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.iter().enumerate() {
-        let mut diagonal = line[0];
-        line[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let changed = diagonal + usize::from(x != y);
-            diagonal = line[j + 1];
-            line[j + 1] = changed.min(diagonal + 1).min(line[j] + 1);
-        }
-    }
-    line[b.len()]
-}
+const BOOL: Kind = Kind::Bool;
+const TEXT: Kind = Kind::Text;
+const BYTES: Kind = Kind::Memory(0);
+const INT_MIN: i64 = i32::MIN as i64;
+const INT_MAX: i64 = i32::MAX as i64;
+const UINT_MAX: i64 = u32::MAX as i64;
+const INT: Kind = Kind::Int(0, INT_MAX);
+const LONG: Kind = Kind::Int(0, i64::MAX);
+const PORT: Kind = Kind::Int(0, 65_535);
+const ACCESS: Kind = Kind::Word(&["no", "yes", "local"]);
 
 /// All directives.
 pub const ROWS: &[Row] = &[
-    working("bind").immutable(),
-    working("databases").immutable(),
-    working("dbfilename").protected(),
-    working("dir").protected(),
-    working("enable-debug-command").immutable(),
-    working("enable-protected-configs").immutable(),
-    working("hz"),
-    working("io-threads").immutable(),
-    working("latency-tracking"),
-    working("latency-tracking-info-percentiles"),
-    working("maxclients"),
-    working("port").immutable(),
-    working("proto-max-bulk-len"),
-    working("rdbchecksum").immutable(),
-    working("rdbcompression"),
-    working("save"),
-    working("stop-writes-on-bgsave-error"),
-    working("tcp-backlog").immutable(),
-    working("tcp-keepalive"),
-    working("timeout"),
-    working("hash-max-listpack-entries"),
-    working("hash-max-listpack-value"),
-    working("hash-max-ziplist-entries"),
-    working("hash-max-ziplist-value"),
-    working("list-max-listpack-size"),
-    working("list-max-ziplist-size"),
-    working("set-max-intset-entries"),
-    working("zset-max-listpack-entries"),
-    working("zset-max-listpack-value"),
-    working("zset-max-ziplist-entries"),
-    working("zset-max-ziplist-value"),
-    refused("acl-pubsub-default", "resetchannels"),
-    refused("aclfile", "").immutable(),
-    harmless("acllog-max-len", "128"),
-    harmless("active-defrag-cycle-max", "25"),
-    harmless("active-defrag-cycle-min", "1"),
-    harmless("active-defrag-ignore-bytes", "104857600"),
-    harmless("active-defrag-max-scan-fields", "1000"),
-    harmless("active-defrag-threshold-lower", "10"),
-    harmless("active-defrag-threshold-upper", "100"),
-    harmless("active-expire-effort", "1"),
-    harmless("activedefrag", "no"),
-    harmless("activerehashing", "yes"),
-    harmless("always-show-logo", "no").immutable(),
-    harmless("aof-disable-auto-gc", "no"),
-    harmless("aof-load-truncated", "yes"),
-    harmless("aof-rewrite-incremental-fsync", "yes"),
-    refused("aof-timestamp-enabled", "no"),
-    harmless("aof-use-rdb-preamble", "yes"),
-    harmless("aof_rewrite_cpulist", "").immutable(),
-    harmless("appenddirname", "appendonlydir").immutable(),
-    harmless("appendfilename", "appendonly.aof").immutable(),
-    harmless("appendfsync", "everysec"),
-    refused("appendonly", "no"),
-    harmless("auto-aof-rewrite-min-size", "67108864"),
-    harmless("auto-aof-rewrite-percentage", "100"),
-    harmless("bgsave_cpulist", "").immutable(),
-    harmless("bind-source-addr", ""),
-    harmless("bio_cpulist", "").immutable(),
-    harmless("busy-reply-threshold", "5000"),
+    working("bind", Kind::Words).immutable(),
+    working("databases", Kind::Int(1, DATABASES_MAX as i64)).immutable(),
+    working("dbfilename", Kind::Name).protected(),
+    working("dir", TEXT).protected(),
+    working("enable-debug-command", ACCESS).immutable(),
+    working("enable-protected-configs", ACCESS).immutable(),
+    working("hz", INT),
+    working("io-threads", Kind::Int(1, IO_THREADS_MAX as i64)).immutable(),
+    working("latency-tracking", BOOL),
+    working("latency-tracking-info-percentiles", Kind::Words),
+    working("maxclients", Kind::Int(1, UINT_MAX)),
+    working("port", PORT).immutable(),
+    working("proto-max-bulk-len", Kind::Memory(1 << 20)),
+    working("rdbchecksum", BOOL).immutable(),
+    working("rdbcompression", BOOL),
+    working("save", Kind::Words),
+    working("stop-writes-on-bgsave-error", BOOL),
+    working("tcp-backlog", INT).immutable(),
+    working("tcp-keepalive", INT),
+    working("timeout", INT),
+    working("hash-max-listpack-entries", LONG),
+    working("hash-max-listpack-value", BYTES),
+    working("list-max-listpack-size", Kind::Int(INT_MIN, INT_MAX)),
+    working("set-max-intset-entries", LONG),
+    working("zset-max-listpack-entries", LONG),
+    working("zset-max-listpack-value", BYTES),
+    harmless("acllog-max-len", LONG, "128"),
+    harmless("active-defrag-cycle-max", Kind::Int(1, 99), "25"),
+    harmless("active-defrag-cycle-min", Kind::Int(1, 99), "1"),
+    harmless("active-defrag-ignore-bytes", Kind::Memory(1), "104857600"),
+    harmless("active-defrag-max-scan-fields", Kind::Int(1, i64::MAX), "1000"),
+    harmless("active-defrag-threshold-lower", Kind::Int(0, 1000), "10"),
+    harmless("active-defrag-threshold-upper", Kind::Int(0, 1000), "100"),
+    harmless("active-expire-effort", Kind::Int(1, 10), "1"),
+    harmless("activedefrag", BOOL, "no"),
+    harmless("activerehashing", BOOL, "yes"),
+    harmless("always-show-logo", BOOL, "no").immutable(),
+    harmless("aof-disable-auto-gc", BOOL, "no"),
+    harmless("aof-load-truncated", BOOL, "yes"),
+    harmless("aof-rewrite-incremental-fsync", BOOL, "yes"),
+    harmless("aof-use-rdb-preamble", BOOL, "yes"),
+    harmless("aof_rewrite_cpulist", TEXT, "").immutable(),
+    harmless("appenddirname", Kind::Name, "appendonlydir").immutable(),
+    harmless("appendfilename", Kind::Name, "appendonly.aof").immutable(),
+    harmless("appendfsync", Kind::Word(&["everysec", "always", "no"]), "everysec"),
+    harmless("auto-aof-rewrite-min-size", BYTES, "67108864"),
+    harmless("auto-aof-rewrite-percentage", INT, "100"),
+    harmless("bgsave_cpulist", TEXT, "").immutable(),
+    harmless("bind-source-addr", TEXT, ""),
+    harmless("bio_cpulist", TEXT, "").immutable(),
+    harmless("busy-reply-threshold", LONG, "5000"),
     harmless(
         "client-output-buffer-limit",
+        Kind::Words,
         "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60",
     ),
-    harmless("client-query-buffer-limit", "1073741824"),
-    harmless("cluster-allow-pubsubshard-when-down", "yes"),
-    harmless("cluster-allow-reads-when-down", "no"),
-    harmless("cluster-allow-replica-migration", "yes"),
-    harmless("cluster-announce-bus-port", "0"),
-    harmless("cluster-announce-hostname", ""),
-    harmless("cluster-announce-ip", ""),
-    harmless("cluster-announce-port", "0"),
-    harmless("cluster-announce-tls-port", "0"),
-    harmless("cluster-config-file", "nodes.conf").immutable(),
-    refused("cluster-enabled", "no").immutable(),
-    harmless("cluster-link-sendbuf-limit", "0"),
-    harmless("cluster-migration-barrier", "1"),
-    harmless("cluster-node-timeout", "15000"),
-    harmless("cluster-port", "0").immutable(),
-    harmless("cluster-preferred-endpoint-type", "ip"),
-    harmless("cluster-replica-no-failover", "no"),
-    harmless("cluster-replica-validity-factor", "10"),
-    harmless("cluster-require-full-coverage", "yes"),
-    harmless("cluster-slave-no-failover", "no"),
-    harmless("cluster-slave-validity-factor", "10"),
-    harmless("crash-log-enabled", "yes"),
-    harmless("crash-memcheck-enabled", "yes"),
-    harmless("daemonize", "no").immutable(),
-    harmless("disable-thp", "yes").immutable(),
-    harmless("dynamic-hz", "yes"),
-    harmless("enable-module-command", "no").immutable(),
-    harmless("hll-sparse-max-bytes", "3000"),
-    harmless("ignore-warnings", ""),
-    harmless("io-threads-do-reads", "no").immutable(),
-    harmless("jemalloc-bg-thread", "yes"),
-    harmless("latency-monitor-threshold", "0"),
-    harmless("lazyfree-lazy-eviction", "no"),
-    harmless("lazyfree-lazy-expire", "no"),
-    harmless("lazyfree-lazy-server-del", "no"),
-    harmless("lazyfree-lazy-user-del", "no"),
-    harmless("lazyfree-lazy-user-flush", "no"),
-    harmless("lfu-decay-time", "1"),
-    harmless("lfu-log-factor", "10"),
-    harmless("list-compress-depth", "0"),
-    refused("loadmodule", "").unlisted(),
-    harmless("logfile", "").immutable(),
-    harmless("loglevel", "notice"),
-    harmless("lua-time-limit", "5000"),
-    refused("masterauth", ""),
-    refused("masteruser", ""),
-    refused("maxmemory", "0"),
-    refused("maxmemory-clients", "0"),
-    harmless("maxmemory-eviction-tenacity", "10"),
-    harmless("maxmemory-policy", "noeviction"),
-    harmless("maxmemory-samples", "5"),
-    harmless("min-replicas-max-lag", "10"),
-    refused("min-replicas-to-write", "0"),
-    harmless("min-slaves-max-lag", "10"),
-    refused("min-slaves-to-write", "0"),
-    harmless("no-appendfsync-on-rewrite", "no"),
-    refused("notify-keyspace-events", ""),
-    harmless("oom-score-adj", "no"),
-    harmless("oom-score-adj-values", "0 200 800"),
-    harmless("pidfile", "").immutable(),
-    harmless("proc-title-template", "{title} {listen-addr} {server-mode}"),
-    harmless("propagation-error-behavior", "ignore"),
-    harmless("protected-mode", "yes"),
-    harmless("rdb-del-sync-files", "no"),
-    harmless("rdb-save-incremental-fsync", "yes"),
-    refused("rename-command", "").unlisted(),
-    harmless("repl-backlog-size", "1048576"),
-    harmless("repl-backlog-ttl", "3600"),
-    harmless("repl-disable-tcp-nodelay", "no"),
-    harmless("repl-diskless-load", "disabled"),
-    harmless("repl-diskless-sync", "yes"),
-    harmless("repl-diskless-sync-delay", "5"),
-    harmless("repl-diskless-sync-max-replicas", "0"),
-    harmless("repl-ping-replica-period", "10"),
-    harmless("repl-ping-slave-period", "10"),
-    harmless("repl-timeout", "60"),
-    harmless("replica-announce-ip", ""),
-    harmless("replica-announce-port", "0"),
-    harmless("replica-announced", "yes"),
-    harmless("replica-ignore-disk-write-errors", "no"),
-    harmless("replica-ignore-maxmemory", "yes"),
-    harmless("replica-lazy-flush", "no"),
-    harmless("replica-priority", "100"),
-    harmless("replica-read-only", "yes"),
-    harmless("replica-serve-stale-data", "yes"),
-    refused("replicaof", ""),
-    refused("requirepass", ""),
-    harmless("sanitize-dump-payload", "no"),
-    harmless("server_cpulist", "").immutable(),
-    harmless("set-proc-title", "yes").immutable(),
-    refused("shutdown-on-sigint", "default"),
-    refused("shutdown-on-sigterm", "default"),
-    harmless("shutdown-timeout", "10"),
-    harmless("slave-announce-ip", ""),
-    harmless("slave-announce-port", "0"),
-    harmless("slave-ignore-maxmemory", "yes"),
-    harmless("slave-lazy-flush", "no"),
-    harmless("slave-priority", "100"),
-    harmless("slave-read-only", "yes"),
-    harmless("slave-serve-stale-data", "yes"),
-    refused("slaveof", ""),
-    harmless("slowlog-log-slower-than", "10000"),
-    harmless("slowlog-max-len", "128"),
-    harmless("socket-mark-id", "0").immutable(),
-    harmless("stream-node-max-bytes", "4096"),
-    harmless("stream-node-max-entries", "100"),
-    refused("supervised", "no").immutable(),
-    harmless("syslog-enabled", "no").immutable(),
-    harmless("syslog-facility", "local0").immutable(),
-    harmless("syslog-ident", "redis").immutable(),
-    refused("tls-auth-clients", "yes"),
-    refused("tls-ca-cert-dir", ""),
-    refused("tls-ca-cert-file", ""),
-    refused("tls-cert-file", ""),
-    refused("tls-ciphers", ""),
-    refused("tls-ciphersuites", ""),
-    refused("tls-client-cert-file", ""),
-    refused("tls-client-key-file", ""),
-    refused("tls-client-key-file-pass", ""),
-    refused("tls-cluster", "no"),
-    refused("tls-dh-params-file", ""),
-    refused("tls-key-file", ""),
-    refused("tls-key-file-pass", ""),
-    refused("tls-port", "0"),
-    refused("tls-prefer-server-ciphers", "no"),
-    refused("tls-protocols", ""),
-    refused("tls-replication", "no"),
-    refused("tls-session-cache-size", "20480"),
-    refused("tls-session-cache-timeout", "300"),
-    refused("tls-session-caching", "yes"),
-    harmless("tracking-table-max-keys", "1000000"),
-    refused("unixsocket", "").immutable(),
-    harmless("unixsocketperm", "0").immutable(),
-    refused("user", "").unlisted(),
+    harmless("client-query-buffer-limit", Kind::Memory(1 << 20), "1073741824"),
+    harmless("cluster-allow-pubsubshard-when-down", BOOL, "yes"),
+    harmless("cluster-allow-reads-when-down", BOOL, "no"),
+    harmless("cluster-allow-replica-migration", BOOL, "yes"),
+    harmless("cluster-announce-bus-port", PORT, "0"),
+    harmless("cluster-announce-hostname", TEXT, ""),
+    harmless("cluster-announce-ip", TEXT, ""),
+    harmless("cluster-announce-port", PORT, "0"),
+    harmless("cluster-announce-tls-port", PORT, "0"),
+    harmless("cluster-config-file", TEXT, "nodes.conf").immutable(),
+    harmless("cluster-link-sendbuf-limit", BYTES, "0"),
+    harmless("cluster-migration-barrier", INT, "1"),
+    harmless("cluster-node-timeout", LONG, "15000"),
+    harmless("cluster-port", PORT, "0").immutable(),
+    harmless(
+        "cluster-preferred-endpoint-type",
+        Kind::Word(&["ip", "hostname", "unknown-endpoint"]),
+        "ip",
+    ),
+    harmless("cluster-replica-no-failover", BOOL, "no"),
+    harmless("cluster-replica-validity-factor", INT, "10"),
+    harmless("cluster-require-full-coverage", BOOL, "yes"),
+    harmless("crash-log-enabled", BOOL, "yes"),
+    harmless("crash-memcheck-enabled", BOOL, "yes"),
+    harmless("daemonize", BOOL, "no").immutable(),
+    harmless("disable-thp", BOOL, "yes").immutable(),
+    harmless("dynamic-hz", BOOL, "yes"),
+    harmless("enable-module-command", ACCESS, "no").immutable(),
+    harmless("hll-sparse-max-bytes", BYTES, "3000"),
+    harmless("ignore-warnings", TEXT, ""),
+    harmless("io-threads-do-reads", BOOL, "no").immutable(),
+    harmless("jemalloc-bg-thread", BOOL, "yes"),
+    harmless("latency-monitor-threshold", LONG, "0"),
+    harmless("lazyfree-lazy-eviction", BOOL, "no"),
+    harmless("lazyfree-lazy-expire", BOOL, "no"),
+    harmless("lazyfree-lazy-server-del", BOOL, "no"),
+    harmless("lazyfree-lazy-user-del", BOOL, "no"),
+    harmless("lazyfree-lazy-user-flush", BOOL, "no"),
+    harmless("lfu-decay-time", INT, "1"),
+    harmless("lfu-log-factor", INT, "10"),
+    harmless("list-compress-depth", INT, "0"),
+    harmless("logfile", TEXT, "").immutable(),
+    harmless("loglevel", Kind::Word(&["debug", "verbose", "notice", "warning"]), "notice"),
+    harmless("maxmemory-eviction-tenacity", Kind::Int(0, 100), "10"),
+    harmless(
+        "maxmemory-policy",
+        Kind::Word(&[
+            "volatile-lru",
+            "volatile-lfu",
+            "volatile-random",
+            "volatile-ttl",
+            "allkeys-lru",
+            "allkeys-lfu",
+            "allkeys-random",
+            "noeviction",
+        ]),
+        "noeviction",
+    ),
+    harmless("maxmemory-samples", Kind::Int(1, INT_MAX), "5"),
+    harmless("min-replicas-max-lag", INT, "10"),
+    harmless("no-appendfsync-on-rewrite", BOOL, "no"),
+    harmless("oom-score-adj", Kind::Word(&["no", "yes", "relative", "absolute"]), "no"),
+    harmless("oom-score-adj-values", Kind::Words, "0 200 800"),
+    harmless("pidfile", TEXT, "").immutable(),
+    harmless("proc-title-template", TEXT, "{title} {listen-addr} {server-mode}"),
+    harmless(
+        "propagation-error-behavior",
+        Kind::Word(&["ignore", "panic", "panic-on-replicas"]),
+        "ignore",
+    ),
+    harmless("protected-mode", BOOL, "yes"),
+    harmless("rdb-del-sync-files", BOOL, "no"),
+    harmless("rdb-save-incremental-fsync", BOOL, "yes"),
+    harmless("repl-backlog-size", Kind::Memory(1), "1048576"),
+    harmless("repl-backlog-ttl", LONG, "3600"),
+    harmless("repl-disable-tcp-nodelay", BOOL, "no"),
+    harmless("repl-diskless-load", Kind::Word(&["disabled", "on-empty-db", "swapdb"]), "disabled"),
+    harmless("repl-diskless-sync", BOOL, "yes"),
+    harmless("repl-diskless-sync-delay", INT, "5"),
+    harmless("repl-diskless-sync-max-replicas", INT, "0"),
+    harmless("repl-ping-replica-period", Kind::Int(1, INT_MAX), "10"),
+    harmless("repl-timeout", Kind::Int(1, INT_MAX), "60"),
+    harmless("replica-announce-ip", TEXT, ""),
+    harmless("replica-announce-port", PORT, "0"),
+    harmless("replica-announced", BOOL, "yes"),
+    harmless("replica-ignore-disk-write-errors", BOOL, "no"),
+    harmless("replica-ignore-maxmemory", BOOL, "yes"),
+    harmless("replica-lazy-flush", BOOL, "no"),
+    harmless("replica-priority", INT, "100"),
+    harmless("replica-read-only", BOOL, "yes"),
+    harmless("replica-serve-stale-data", BOOL, "yes"),
+    harmless("sanitize-dump-payload", Kind::Word(&["no", "yes", "clients"]), "no"),
+    harmless("server_cpulist", TEXT, "").immutable(),
+    harmless("set-proc-title", BOOL, "yes").immutable(),
+    harmless("shutdown-timeout", INT, "10"),
+    harmless("slowlog-log-slower-than", Kind::Int(-1, i64::MAX), "10000"),
+    harmless("slowlog-max-len", LONG, "128"),
+    harmless("socket-mark-id", Kind::Int(0, UINT_MAX), "0").immutable(),
+    harmless("stream-node-max-bytes", BYTES, "4096"),
+    harmless("stream-node-max-entries", LONG, "100"),
+    harmless("syslog-enabled", BOOL, "no").immutable(),
+    harmless(
+        "syslog-facility",
+        Kind::Word(&[
+            "user", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7",
+        ]),
+        "local0",
+    )
+    .immutable(),
+    harmless("syslog-ident", TEXT, "redis").immutable(),
+    harmless("tracking-table-max-keys", LONG, "1000000"),
+    harmless("unixsocketperm", Kind::Octal, "0").immutable(),
+    refused("acl-pubsub-default", Kind::Word(&["allchannels", "resetchannels"]), "resetchannels"),
+    refused("aclfile", TEXT, "").immutable(),
+    refused("aof-timestamp-enabled", BOOL, "no"),
+    refused("appendonly", BOOL, "no"),
+    refused("cluster-enabled", BOOL, "no").immutable(),
+    refused("loadmodule", Kind::Words, "").unlisted(),
+    refused("masterauth", TEXT, ""),
+    refused("masteruser", TEXT, ""),
+    refused("maxmemory", BYTES, "0"),
+    refused("maxmemory-clients", Kind::MemoryOrPercent, "0"),
+    refused("min-replicas-to-write", INT, "0"),
+    refused("notify-keyspace-events", TEXT, ""),
+    refused("rename-command", Kind::Words, "").unlisted(),
+    refused("replicaof", Kind::Words, ""),
+    refused("requirepass", TEXT, ""),
+    refused("shutdown-on-sigint", Kind::Words, "default"),
+    refused("shutdown-on-sigterm", Kind::Words, "default"),
+    refused("supervised", Kind::Word(&["upstart", "systemd", "auto", "no"]), "no").immutable(),
+    refused("tls-auth-clients", Kind::Word(&["no", "yes", "optional"]), "yes"),
+    refused("tls-ca-cert-dir", TEXT, ""),
+    refused("tls-ca-cert-file", TEXT, ""),
+    refused("tls-cert-file", TEXT, ""),
+    refused("tls-ciphers", TEXT, ""),
+    refused("tls-ciphersuites", TEXT, ""),
+    refused("tls-client-cert-file", TEXT, ""),
+    refused("tls-client-key-file", TEXT, ""),
+    refused("tls-client-key-file-pass", TEXT, ""),
+    refused("tls-cluster", BOOL, "no"),
+    refused("tls-dh-params-file", TEXT, ""),
+    refused("tls-key-file", TEXT, ""),
+    refused("tls-key-file-pass", TEXT, ""),
+    refused("tls-port", PORT, "0"),
+    refused("tls-prefer-server-ciphers", BOOL, "no"),
+    refused("tls-protocols", TEXT, ""),
+    refused("tls-replication", BOOL, "no"),
+    refused("tls-session-cache-size", INT, "20480"),
+    refused("tls-session-cache-timeout", INT, "300"),
+    refused("tls-session-caching", BOOL, "yes"),
+    refused("unixsocket", TEXT, "").immutable(),
+    refused("user", Kind::Words, "").unlisted(),
+    alias("cluster-slave-no-failover", "cluster-replica-no-failover"),
+    alias("cluster-slave-validity-factor", "cluster-replica-validity-factor"),
+    alias("hash-max-ziplist-entries", "hash-max-listpack-entries"),
+    alias("hash-max-ziplist-value", "hash-max-listpack-value"),
+    alias("list-max-ziplist-size", "list-max-listpack-size"),
+    alias("lua-time-limit", "busy-reply-threshold"),
+    alias("min-slaves-max-lag", "min-replicas-max-lag"),
+    alias("min-slaves-to-write", "min-replicas-to-write"),
+    alias("repl-ping-slave-period", "repl-ping-replica-period"),
+    alias("slave-announce-ip", "replica-announce-ip"),
+    alias("slave-announce-port", "replica-announce-port"),
+    alias("slave-ignore-maxmemory", "replica-ignore-maxmemory"),
+    alias("slave-lazy-flush", "replica-lazy-flush"),
+    alias("slave-priority", "replica-priority"),
+    alias("slave-read-only", "replica-read-only"),
+    alias("slave-serve-stale-data", "replica-serve-stale-data"),
+    alias("slaveof", "replicaof"),
+    alias("zset-max-ziplist-entries", "zset-max-listpack-entries"),
+    alias("zset-max-ziplist-value", "zset-max-listpack-value"),
 ];

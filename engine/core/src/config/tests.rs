@@ -5,7 +5,7 @@ use super::*;
 
 fn directive(name: &str, args: &[&str], origin: &str) -> Directive {
     let args = args.iter().map(|arg| arg.as_bytes().to_vec()).collect();
-    Directive { name: name.to_owned(), args, origin: origin.to_owned() }
+    Directive::new(name, args, origin)
 }
 
 fn apply(name: &str, args: &[&str]) -> std::result::Result<Config, EngineError> {
@@ -142,4 +142,23 @@ fn packing_thresholds_are_settings_under_both_of_their_names() {
     let defaults = Config::redis_defaults();
     assert_eq!(get(&defaults, "list-max-ziplist-size"), "-2");
     assert_eq!(get(&defaults, "set-max-intset-entries"), "512");
+}
+
+#[test]
+fn a_relative_dir_goes_on_from_the_last_one_of_its_layer() {
+    let mut config = Config::redis_defaults();
+    config.apply(&[directive("dir", &["/a"], "x"), directive("dir", &["b"], "x")]).unwrap();
+    assert_eq!(config.dir, std::path::Path::new("/a/b"));
+    config.apply(&[directive("dir", &["c"], "command line")]).unwrap();
+    assert_eq!(config.dir, std::env::current_dir().unwrap().join("c"));
+    assert_eq!(apply("dir", &[""]).unwrap_err().code, "CONFIG_INVALID");
+}
+
+#[test]
+fn only_a_user_who_may_do_everything_is_taken() {
+    let open = ["default", "on", "nopass", "~*", "&*", "+@all"];
+    assert!(apply("user", &open).unwrap().warnings.is_empty());
+    for closed in [&open[..5], &["default", "on", "#123", "~*", "&*", "+@all"], &["x", "on"]] {
+        assert_eq!(apply("user", closed).unwrap_err().code, "CONFIG_UNSUPPORTED");
+    }
 }

@@ -75,10 +75,17 @@ pub fn resetstat(cx: &mut Cx<'_>, _args: Args<'_>) {
     cx.reply.ok();
 }
 
-/// CONFIG REWRITE: directives come from several layers (TOML, environment, arguments), so no one
-/// file is theirs to rewrite.
+/// CONFIG REWRITE: all directives in force, whatever layer they came from, into the redis.conf of
+/// the start. Under the lock, as in Redis.
 pub fn rewrite(cx: &mut Cx<'_>, _args: Args<'_>) {
-    cx.reply.error("ERR The server is running without a config file");
+    match cx.state.config.rewrite() {
+        Ok(true) => cx.reply.ok(),
+        Ok(false) => cx.reply.error("ERR The server is running without a config file"),
+        Err(error) => {
+            cx.shared.events.log_error("config_rewrite_failed", &error);
+            cx.reply.error(&format!("ERR Rewriting config file: {}", error.message));
+        }
+    }
 }
 
 /// CONFIG HELP.
