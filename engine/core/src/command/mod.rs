@@ -19,6 +19,7 @@ mod set;
 mod string;
 mod table;
 mod texts;
+mod zset;
 
 use std::sync::Arc;
 

@@ -2,6 +2,7 @@
 
 use crate::limits::OUTPUT_BUFFER_BYTES_MAX;
 use crate::session::Protocol;
+use crate::value::score::ScoreText;
 
 /// A writer of replies, owned by a connection and reused over its batches.
 /// The protocol decides how maps, sets, doubles, booleans and nulls look.
@@ -178,17 +179,13 @@ impl Reply {
             }
         }
     }
-    /// A floating-point number: `,1.5` in RESP3, a bulk string in RESP2. `inf`, `-inf` and `nan` as
-    /// Redis writes them; else the shortest text that reads back as the same number.
+    /// A floating-point number: `,1.5` in RESP3, a bulk string in RESP2, with the digits of C's
+    /// `%.17g`, as Redis 7.0 writes it.
     pub fn double(&mut self, value: f64) {
-        let text = match value {
-            value if value.is_nan() => "nan".to_owned(),
-            value if value.is_infinite() => if value > 0.0 { "inf" } else { "-inf" }.to_owned(),
-            value => value.to_string(),
-        };
+        let text = ScoreText::new(value);
         match self.protocol {
-            Protocol::Resp2 => self.bulk(text.as_bytes()),
-            Protocol::Resp3 => self.line(b',', text.as_bytes()),
+            Protocol::Resp2 => self.bulk(&text),
+            Protocol::Resp3 => self.line(b',', &text),
         }
     }
     /// A truth value: `#t`, or an integer in RESP2.
@@ -296,16 +293,17 @@ mod tests {
             reply.bool(true);
             reply.double(1.5);
             reply.double(f64::NEG_INFINITY);
+            reply.double(0.1);
             reply.big_number("123");
             reply.verbatim("x");
         };
         assert_eq!(
             written(Protocol::Resp2, all).replace("\r\n", " "),
-            "$-1 *-1 *2 *1 *1 :1 $3 1.5 $4 -inf $3 123 $1 x "
+            "$-1 *-1 *2 *1 *1 :1 $3 1.5 $4 -inf $19 0.10000000000000001 $3 123 $1 x "
         );
         assert_eq!(
             written(Protocol::Resp3, all).replace("\r\n", " "),
-            "_ _ %1 ~1 >1 #t ,1.5 ,-inf (123 =5 txt:x "
+            "_ _ %1 ~1 >1 #t ,1.5 ,-inf ,0.10000000000000001 (123 =5 txt:x "
         );
     }
 

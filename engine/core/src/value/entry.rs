@@ -339,13 +339,6 @@ impl Entry {
         Some(unsafe { Large::of_word_mut(word) })
     }
 
-    /// Say what kind the stored bytes are now.
-    pub fn set_kind(&mut self, kind: Kind) {
-        let mut header = self.header();
-        header.set_kind(kind);
-        self.set_header(header);
-    }
-
     /// A second handle to the entry, for a caller that stores what it makes of it over this one.
     pub fn take_out(&mut self) -> Self {
         Self(self.0)

@@ -10,6 +10,7 @@ mod server;
 mod sets;
 pub mod spec;
 mod strings;
+mod zsets;
 
 pub use spec::Spec;
 
@@ -17,10 +18,11 @@ use crate::command::Cx;
 use crate::resp::Args;
 
 /// Families of rows.
-const FAMILIES: [&[Spec]; 7] = [
+const FAMILIES: [&[Spec]; 8] = [
     hashes::HASHES,
     sets::SETS,
     strings::STRINGS,
+    zsets::ZSETS,
     lists::LISTS,
     generic::GENERIC,
     server::SERVER,

@@ -43,7 +43,7 @@ pub struct Sorted {
 }
 
 /// A score as a table keeps it.
-fn stored(score: f64) -> NewValue<'static> {
+pub(crate) fn stored(score: f64) -> NewValue<'static> {
     NewValue::Int(score.to_bits() as i64)
 }
 

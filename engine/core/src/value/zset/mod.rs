@@ -97,21 +97,28 @@ impl<'a> ZSetRef<'a> {
         }
     }
 
-    /// The ranks of the elements whose members are in a range, as `from..to`. Means something where
-    /// all scores are equal; else what Redis finds in a packed set, walking from the front
-    /// (`is_reverse`: from the back).
-    pub fn ranks_of_members(self, range: &LexRange<'_>, is_reverse: bool) -> (usize, usize) {
+    /// The ranks of the elements whose members are in a range, less the first `skipped` of them, as
+    /// `from..to`. Means something where all scores are equal; else what Redis finds in a packed
+    /// set, walking from the front (`is_reverse`: from the back).
+    pub fn ranks_of_members(
+        self,
+        range: &LexRange<'_>,
+        is_reverse: bool,
+        skipped: usize,
+    ) -> (usize, usize) {
         if range.is_empty() {
             return (0, 0);
         }
-        let (from, to) = match self {
-            Self::Packed(packed) => PackedZSet(packed).ranks_of_members(range, is_reverse),
-            Self::Large(large) => (
-                large.count_before(|_, entry| !range.is_past_min(entry.key())),
-                large.count_before(|_, entry| range.is_within_max(entry.key())),
-            ),
+        let large = match self {
+            Self::Packed(packed) => {
+                return PackedZSet(packed).ranks_of_members(range, is_reverse, skipped);
+            }
+            Self::Large(large) => large,
         };
-        (from, to.max(from))
+        let from = large.count_before(|_, entry| !range.is_past_min(entry.key()));
+        let to = large.count_before(|_, entry| range.is_within_max(entry.key())).max(from);
+        let skipped = skipped.min(to - from);
+        if is_reverse { (from, to - skipped) } else { (from + skipped, to) }
     }
 }
 
@@ -186,11 +193,17 @@ impl<'a, 'v> ZSetMut<'a, 'v> {
 
     /// Make room for `members` in all: a set that will not stay packed becomes large at once.
     pub fn reserve(&mut self, members: usize) {
-        if members > self.packing.zset_entries {
-            self.unpack(members);
-        }
+        self.reserve_for(members, 0);
+    }
+
+    /// As [`ZSetMut::reserve`], when it is known how long the longest member will be.
+    pub fn reserve_for(&mut self, members: usize, longest_bytes: usize) {
         if let Some(Content::Sorted(sorted)) = self.value.large_mut() {
             sorted.reserve(members);
+        } else if members > self.packing.zset_entries
+            || longest_bytes > self.packing.zset_value_bytes
+        {
+            self.unpack(members);
         }
     }
 

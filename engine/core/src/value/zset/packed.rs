@@ -129,10 +129,15 @@ impl<'a> PackedZSet<'a> {
         (from, from + scores.take_while(|score| range.is_within_max(*score)).count())
     }
 
-    /// As Redis looks: the first member past the minimum, then on while they are within the
-    /// maximum; or, from the back, the last one within the maximum, then back while past the
-    /// minimum.
-    pub(super) fn ranks_of_members(self, range: &LexRange<'_>, is_reverse: bool) -> (usize, usize) {
+    /// As Redis looks: the first member past the minimum, `skipped` more whatever they are, then on
+    /// while they are within the maximum; or, from the back, the last one within the maximum, then
+    /// back while past the minimum.
+    pub(super) fn ranks_of_members(
+        self,
+        range: &LexRange<'_>,
+        is_reverse: bool,
+        skipped: usize,
+    ) -> (usize, usize) {
         let len = self.0.len() / 2;
         let ends = self.0.first().zip(self.0.last().and_then(|last| self.0.prev(last)));
         let Some((first, last)) = ends else { return (0, 0) };
@@ -141,20 +146,16 @@ impl<'a> PackedZSet<'a> {
         }
         let is_past = |member: &Text<'_>| range.is_past_min(member);
         let is_within = |member: &Text<'_>| range.is_within_max(member);
-        let mut members = self.range(0, len).map(|(member, _)| member).peekable();
+        let members = |range: Range<'a>| range.map(|(member, _)| member);
         if is_reverse {
-            let mut members = self.range(0, len).rev().map(|(member, _)| member).peekable();
-            let mut to = len;
-            while members.next_if(|member| !is_within(member)).is_some() {
-                to -= 1;
-            }
-            return (to - members.take_while(is_past).count(), to);
+            let above = members(self.range(0, len)).rev().take_while(|it| !is_within(it)).count();
+            let to = (len - above).saturating_sub(skipped);
+            let count = members(self.range(0, to)).rev().take_while(is_past).count();
+            return (to - count, to);
         }
-        let mut from = 0;
-        while members.next_if(|member| !is_past(member)).is_some() {
-            from += 1;
-        }
-        (from, from + members.take_while(is_within).count())
+        let below = members(self.range(0, len)).take_while(|it| !is_past(it)).count();
+        let from = below.saturating_add(skipped).min(len);
+        (from, from + members(self.range(from, len)).take_while(is_within).count())
     }
 }
 

@@ -129,7 +129,7 @@ fn ranges_of_members_are_alike_where_scores_are_equal() {
             for (db, is_reverse) in
                 [(&packed, false), (&packed, true), (&large, false), (&large, true)]
             {
-                let (from, to) = read(db).ranks_of_members(&range, is_reverse);
+                let (from, to) = read(db).ranks_of_members(&range, is_reverse, 0);
                 assert_eq!(sorted[from..to].iter().collect::<Vec<_>>(), expected, "{range:?}");
             }
         }
