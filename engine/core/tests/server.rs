@@ -57,6 +57,15 @@ fn a_command_of_many_arguments_arrives_in_pieces() {
     client.send_command(&args);
     client.expect(b"+OK\r\n");
     client.ask("DBSIZE", ":100000\r\n");
+    let numbers: Vec<String> = (0..41).map(|number| (number * 2500).to_string()).collect();
+    let pairs: Vec<String> = numbers.iter().map(|it| format!("key:{it} {it}")).collect();
+    client.ask(&format!("MSET {}", pairs.join(" ")), "+OK\r\n");
+    let names: Vec<String> = numbers.iter().map(|it| format!("key:{it}")).collect();
+    let values: Vec<String> =
+        numbers.iter().map(|it| format!("${}\r\n{it}\r\n", it.len())).collect();
+    client.ask(&format!("MGET {}", names.join(" ")), &format!("*41\r\n{}", values.concat()));
+    client.ask(&format!("DEL {}", names.join(" ")), ":41\r\n");
+    client.ask("DBSIZE", ":99960\r\n");
 }
 
 #[test]

@@ -9,10 +9,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::{Cx, texts};
 use crate::effects::Effects;
 use crate::keyspace::{Db, EntryRef, Expiry, Spot};
-use crate::resp::Reply;
+use crate::resp::{Args, Reply};
 use crate::state::{Shared, State};
 use crate::value::packing::Packing;
 use crate::value::{HashRef, ListRef, NewValue, SetRef, Type, ValueMut, ValueRef, ZSetRef};
+
+/// Keys of one command that are asked for at once, before the first of them is looked up.
+const KEYS_AHEAD: usize = 16;
 
 /// Count one event. Only for counters that are written under the engine lock: a plain add is then
 /// enough.
@@ -246,6 +249,28 @@ impl Cx<'_> {
         self.state.effects.changed_by(self.session.db, key, changes as u64);
     }
 
+    /// Run `act` for the index of each key of a call that names many, from argument 1 on, `step`
+    /// apart; what the next ones will touch is asked for first.
+    pub fn for_each_key(
+        &mut self,
+        args: Args<'_>,
+        step: usize,
+        mut act: impl FnMut(&mut Self, usize),
+    ) {
+        for first in (1..args.len()).step_by(step * KEYS_AHEAD) {
+            let keys = || (first..args.len()).step_by(step).take(KEYS_AHEAD);
+            if args.len() > 1 + step {
+                let db = self.state.keyspace.db(self.session.db);
+                let mut hashes = [None; KEYS_AHEAD];
+                keys().zip(&mut hashes).for_each(|(at, hash)| {
+                    *hash = Some(db.prefetch(args.get(at)));
+                });
+                hashes.iter().flatten().for_each(|hash| db.prefetch_entry(*hash));
+            }
+            keys().for_each(|at| act(self, at));
+        }
+    }
+
     /// Count a read that found its key, or did not.
     pub fn count_read(&self, is_hit: bool) {
         let counters = &self.shared.stats.counters;
@@ -256,6 +281,17 @@ impl Cx<'_> {
     pub fn store(&mut self, key: &[u8], value: NewValue<'_>, expiry: Expiry) {
         let db = self.session.db;
         self.state.keyspace.db_mut(db).set(key, value, expiry);
+        self.state.effects.changed(db, key);
+    }
+
+    /// As [`Cx::store`], for a command that has not looked at the key: one whose time is over is
+    /// logged as deleted first.
+    pub fn overwrite(&mut self, key: &[u8], value: NewValue<'_>, expiry: Expiry) {
+        let db = self.session.db;
+        match self.spot(db, key) {
+            Some(spot) => self.state.keyspace.db_mut(db).set_at(spot, value, expiry),
+            None => drop(self.state.keyspace.db_mut(db).set(key, value, expiry)),
+        }
         self.state.effects.changed(db, key);
     }
 

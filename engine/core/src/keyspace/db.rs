@@ -144,22 +144,28 @@ impl Db {
         value: NewValue<'_>,
         expiry: Expiry,
     ) -> bool {
-        let access = self.access_seconds;
         if let Some(spot) = self.table.find_hashed(hash, key) {
-            self.table.change(spot, |entry, ledger| {
-                let at_ms = match expiry {
-                    Expiry::Keep => entry.as_ref().expire_at_ms(),
-                    Expiry::Never => None,
-                    Expiry::At(at_ms) => Some(at_ms),
-                };
-                entry.with_value(value, at_ms, access, ledger)
-            });
+            self.set_at(spot, value, expiry);
             return true;
         }
+        let access = self.access_seconds;
         let at_ms = if let Expiry::At(at_ms) = expiry { Some(at_ms) } else { None };
         let entry = Entry::new(key, value, at_ms, access, self.table.ledger_mut());
         self.table.insert(hash, entry);
         false
+    }
+
+    /// Replace the value of a key that was found already.
+    pub fn set_at(&mut self, spot: Spot, value: NewValue<'_>, expiry: Expiry) {
+        let access = self.access_seconds;
+        self.table.change(spot, |entry, ledger| {
+            let at_ms = match expiry {
+                Expiry::Keep => entry.as_ref().expire_at_ms(),
+                Expiry::Never => None,
+                Expiry::At(at_ms) => Some(at_ms),
+            };
+            entry.with_value(value, at_ms, access, ledger)
+        });
     }
 
     /// Change the value of a key in place; `None` when there is no such key. A collection that is

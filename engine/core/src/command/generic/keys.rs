@@ -9,8 +9,9 @@ fn count_keys(
     args: Args<'_>,
     mut is_counted: impl FnMut(&mut Cx<'_>, &[u8]) -> bool,
 ) {
-    let count = args.iter().skip(1).filter(|key| is_counted(cx, key)).count();
-    cx.reply.int(count as i64);
+    let mut count = 0;
+    cx.for_each_key(args, 1, |cx, at| count += i64::from(is_counted(cx, args.get(at))));
+    cx.reply.int(count);
 }
 
 /// DEL key [key ...].

@@ -38,12 +38,10 @@ pub fn get(cx: &mut Cx<'_>, args: Args<'_>) {
 /// MGET key [key ...].
 pub fn mget(cx: &mut Cx<'_>, args: Args<'_>) {
     cx.reply.array(args.len() - 1);
-    for key in args.iter().skip(1) {
-        match cx.read_any(key) {
-            (Some(value), reply) if value.type_of() == Type::String => write_value(reply, value),
-            (_, reply) => reply.null(),
-        }
-    }
+    cx.for_each_key(args, 1, |cx, at| match cx.read_any(args.get(at)) {
+        (Some(value), reply) if value.type_of() == Type::String => write_value(reply, value),
+        (_, reply) => reply.null(),
+    });
 }
 
 /// GETDEL key.

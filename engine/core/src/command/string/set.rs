@@ -11,8 +11,7 @@ use crate::value::integer::IntText;
 /// SET key value [NX|XX] [GET] [EX s|PX ms|EXAT s|PXAT ms|KEEPTTL].
 pub fn set(cx: &mut Cx<'_>, args: Args<'_>) {
     if args.len() == 3 {
-        cx.is_there(cx.session.db, args.get(1)); // an expired one is logged as deleted first
-        cx.store(args.get(1), NewValue::Bytes(args.get(2)), Expiry::Never);
+        cx.overwrite(args.get(1), NewValue::Bytes(args.get(2)), Expiry::Never);
         return cx.reply.ok();
     }
     let options = match Options::read(Reader::Set, args, 3) {
@@ -95,8 +94,7 @@ fn set_for(cx: &mut Cx<'_>, args: Args<'_>, unit: Unit, name: &str) {
     let (key, value) = (args.get(1), args.get(3));
     match expiry_ms(args.get(2), unit, cx.now_ms, name) {
         Ok(at_ms) => {
-            cx.is_there(cx.session.db, key);
-            cx.store(key, NewValue::Bytes(value), Expiry::At(at_ms));
+            cx.overwrite(key, NewValue::Bytes(value), Expiry::At(at_ms));
             log_with_time(cx, key, value, at_ms);
             cx.reply.ok();
         }
@@ -138,8 +136,7 @@ pub fn msetnx(cx: &mut Cx<'_>, args: Args<'_>) {
 }
 
 fn set_pairs(cx: &mut Cx<'_>, args: Args<'_>) {
-    for at in (1..args.len()).step_by(2) {
-        cx.is_there(cx.session.db, args.get(at));
-        cx.store(args.get(at), NewValue::Bytes(args.get(at + 1)), Expiry::Never);
-    }
+    cx.for_each_key(args, 2, |cx, at| {
+        cx.overwrite(args.get(at), NewValue::Bytes(args.get(at + 1)), Expiry::Never);
+    });
 }
