@@ -301,11 +301,9 @@ impl<S: Sink> Feed<'_, S> {
             }
             Packed::Listpack => {
                 let count = listpack::check(blob).map_err(Flaw::of)?;
-                let is_counted = matches!(blob, [_, _, _, _, low, high, ..]
-                    if usize::from(u16::from_le_bytes([*low, *high])) == count);
-                let form = is_counted.then_some(Form::Listpack(blob, count));
                 let entries = listpack::Listpack::new(blob).entries();
-                self.check(count, entries.map(|(_, element)| element.into()), form)
+                let elements = entries.map(|(_, element)| element.into());
+                self.check(count, elements, Some(Form::Listpack(blob, count)))
             }
             Packed::Intset => {
                 // In order, so no member stands there twice.
