@@ -30,6 +30,11 @@ test-rust: packages
 test-python: build packages
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
+.PHONY: diff
+diff: packages ## A million random calls to a real redis-server and to the engine; PERDURE_TEST_SEED repeats a run
+	PERDURE_TEST_SEED=$${PERDURE_TEST_SEED:-$$(date +%s)} PERDURE_COMPAT_CALLS=$${PERDURE_COMPAT_CALLS:-1000000} \
+	  cargo test --locked $(CARGO_IN) -p perdure-engine --test compat_redis -- --nocapture
+
 .PHONY: build
 build: $(BIN)/perdure ## Make .venv with the engine and the perdure command
 

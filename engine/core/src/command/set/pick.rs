@@ -66,7 +66,10 @@ fn pop_many(cx: &mut Cx<'_>, key: &[u8], count: usize) {
         Some(None) => cx.reply.set(0),
         Some(Some((count, members))) => {
             cx.changed(key, count);
-            let Some(members) = members else { return cx.rewrite(&[b"DEL".as_slice(), key]) };
+            let Some(members) = members else {
+                cx.count_read(true); // Redis answers the whole set as SUNION does, a read
+                return cx.rewrite(&[b"DEL".as_slice(), key]);
+            };
             for members in members.chunks(LOGGED_MEMBERS_MAX) {
                 let mut logged = vec![b"SREM".as_slice(), key];
                 logged.extend(members.iter().map(Vec::as_slice));

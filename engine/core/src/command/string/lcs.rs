@@ -52,17 +52,15 @@ struct Run {
 
 /// LCS key1 key2 [LEN] [IDX] [MINMATCHLEN length] [WITHMATCHLEN].
 pub fn lcs(cx: &mut Cx<'_>, args: Args<'_>) {
-    let mut texts = [Vec::new(), Vec::new()];
-    for (text, key) in texts.iter_mut().zip([args.get(1), args.get(2)]) {
-        match cx.read_any(key) {
-            (Some(value), reply) if value.type_of() != Type::String => {
-                return reply.error("ERR The specified keys must contain string values");
-            }
-            (Some(value), _) => *text = value.text().to_vec(),
-            (None, _) => {}
-        }
-    }
-    let [a, b] = texts;
+    // Both are looked up, and count as hit or missed, before either is refused.
+    let texts = [args.get(1), args.get(2)].map(|key| match cx.read_any(key).0 {
+        Some(value) if value.type_of() != Type::String => None,
+        Some(value) => Some(value.text().to_vec()),
+        None => Some(Vec::new()),
+    });
+    let [Some(a), Some(b)] = texts else {
+        return cx.reply.error("ERR The specified keys must contain string values");
+    };
     let options = match Options::read(args) {
         Ok(options) => options,
         Err(text) => return cx.reply.error(text),

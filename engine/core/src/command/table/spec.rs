@@ -54,23 +54,27 @@ pub const FLAG_NAMES: [&str; 14] = [
 pub const CAT_KEYSPACE: u32 = 1 << 0;
 pub const CAT_READ: u32 = 1 << 1;
 pub const CAT_WRITE: u32 = 1 << 2;
-pub const CAT_STRING: u32 = 1 << 3;
-pub const CAT_ADMIN: u32 = 1 << 4;
-pub const CAT_FAST: u32 = 1 << 5;
-pub const CAT_SLOW: u32 = 1 << 6;
-pub const CAT_DANGEROUS: u32 = 1 << 7;
-pub const CAT_CONNECTION: u32 = 1 << 8;
-pub const CAT_TRANSACTION: u32 = 1 << 9;
-pub const CAT_LIST: u32 = 1 << 10;
-pub const CAT_SET: u32 = 1 << 11;
-pub const CAT_SORTED_SET: u32 = 1 << 12;
-pub const CAT_HASH: u32 = 1 << 13;
+pub const CAT_SET: u32 = 1 << 3;
+pub const CAT_SORTED_SET: u32 = 1 << 4;
+pub const CAT_LIST: u32 = 1 << 5;
+pub const CAT_HASH: u32 = 1 << 6;
+pub const CAT_STRING: u32 = 1 << 7;
+pub const CAT_ADMIN: u32 = 1 << 8;
+pub const CAT_FAST: u32 = 1 << 9;
+pub const CAT_SLOW: u32 = 1 << 10;
+pub const CAT_DANGEROUS: u32 = 1 << 11;
+pub const CAT_CONNECTION: u32 = 1 << 12;
+pub const CAT_TRANSACTION: u32 = 1 << 13;
 
-/// Names of the ACL categories in the order of their bits.
+/// Names of the ACL categories in the order of their bits, which is the one Redis lists them in.
 pub const CATEGORY_NAMES: [&str; 14] = [
     "@keyspace",
     "@read",
     "@write",
+    "@set",
+    "@sortedset",
+    "@list",
+    "@hash",
     "@string",
     "@admin",
     "@fast",
@@ -78,10 +82,6 @@ pub const CATEGORY_NAMES: [&str; 14] = [
     "@dangerous",
     "@connection",
     "@transaction",
-    "@list",
-    "@set",
-    "@sortedset",
-    "@hash",
 ];
 
 /// Where keys stand in the arguments and what happens to them (Redis 7 key specifications: found by
