@@ -30,7 +30,7 @@ def _flip(content: bytes, at: int) -> bytes:
     return content[:at] + bytes([content[at] ^ 0x10]) + content[at + 1 :]
 
 
-@pytest.mark.parametrize("damage", ["truncated", "flipped", "alien", "empty", "list"])
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "alien", "empty", "stream"])
 def test_a_bad_dump_refuses_the_start_and_is_left_alone(tmp_path: Path, damage: str) -> None:
     good = _good_rdb(tmp_path) if damage in {"truncated", "flipped"} else b""
     content = {
@@ -38,7 +38,7 @@ def test_a_bad_dump_refuses_the_start_and_is_left_alone(tmp_path: Path, damage: 
         "flipped": _flip(good, len(good) // 2) if good else b"",
         "alien": b"SQLite format 3\x00" + bytes(200),
         "empty": b"",
-        "list": _rdb_with_a_list(tmp_path) if damage == "list" else b"",
+        "stream": _rdb_with_a_stream(tmp_path) if damage == "stream" else b"",
     }[damage]
     data = tmp_path / "sidecar" / "data"
     data.mkdir(parents=True)
@@ -49,16 +49,16 @@ def test_a_bad_dump_refuses_the_start_and_is_left_alone(tmp_path: Path, damage: 
     said = sidecar.tail()
     assert "Error:" in said
     assert "Try:" in said
-    if damage == "list":
-        assert "mylist" in said
-        assert "list" in said
+    if damage == "stream":
+        assert "mystream" in said
+        assert "a stream" in said
     assert (data / "dump.rdb").read_bytes() == content
     assert not sidecar.ready_file.exists()
 
 
-def _rdb_with_a_list(tmp_path: Path) -> bytes:
-    with RedisServer(tmp_path / "lists") as origin, origin.client() as client:
-        client.rpush("mylist", "a", "b")
+def _rdb_with_a_stream(tmp_path: Path) -> bytes:
+    with RedisServer(tmp_path / "streams") as origin, origin.client() as client:
+        client.xadd("mystream", {"a": "b"})
         client.save()
         return (origin.folder / "dump.rdb").read_bytes()
 
