@@ -237,6 +237,36 @@ impl Db {
         Draft(Entry::new(key, value, expire_at_ms, access, self.table.ledger_mut()))
     }
 
+    /// A key with its value that is inserted later ([`Db::finish_hashed`]): by then the slot that is
+    /// asked for here has arrived.
+    #[inline]
+    pub fn draft_of(
+        &mut self,
+        key: &[u8],
+        value: NewValue<'_>,
+        expire_at_ms: Option<i64>,
+    ) -> (KeyHash, Draft) {
+        let hash = self.table.prefetch(key);
+        let access = self.access_seconds;
+        (hash, Draft(Entry::new(key, value, expire_at_ms, access, self.table.ledger_mut())))
+    }
+
+    /// As [`Db::finish`], when the hash is known. When its key is there already, gives its name.
+    ///
+    /// # Errors
+    /// The name of a key that is there already; nothing is kept of the draft.
+    #[inline]
+    pub fn finish_hashed(&mut self, hash: KeyHash, draft: Draft) -> Result<(), Vec<u8>> {
+        let key = draft.0.as_ref().key();
+        if self.table.find_hashed(hash, key).is_some() {
+            let name = key.to_vec();
+            self.abandon(draft);
+            return Err(name);
+        }
+        self.table.insert(hash, draft.0);
+        Ok(())
+    }
+
     /// The value of a draft, to fill it; call [`ValueMut::finish`] when done (or before the next
     /// `draft_mut`).
     pub fn draft_mut<'a>(&'a mut self, draft: &'a mut Draft) -> ValueMut<'a> {

@@ -2,6 +2,8 @@
 //! leaves no keyspace. Bytes after the end are ignored, as redis-server does on loading; `verify`
 //! refuses them. A small collection in a packed form that is also ours is taken as it is; any other
 //! is built element by element in its final place, before anybody can see it, never beside itself.
+//! Whole keys wait a moment before they are inserted, until the slots that they go to have arrived
+//! in the cache.
 
 use std::path::Path;
 
@@ -11,7 +13,7 @@ use super::reader::{Manner, Reader};
 use super::strings::Loaded;
 use super::{LoadOptions, Summary};
 use crate::error::Result;
-use crate::keyspace::{Draft, Expiry, Keyspace};
+use crate::keyspace::{Draft, Expiry, KeyHash, Keyspace};
 use crate::value::hash::HashMut;
 use crate::value::list::ListMut;
 use crate::value::packing::{Packing, SET_ENTRIES, SET_VALUE_BYTES};
@@ -29,12 +31,14 @@ pub fn load(path: &Path, options: LoadOptions<'_>) -> Result<(Keyspace, Summary)
     let LoadOptions { databases, packing, expire_before_ms, is_digested, progress } = options;
     let from = Reader::open(path, Manner { is_past_cache: false, is_digested }, progress)?;
     let keyspace = Keyspace::new(databases);
-    let mut sink = KeyspaceSink { keyspace, packing, expire_before_ms, making: Making::Nothing };
+    let waiting = Vec::with_capacity(WAITING_MAX);
+    let mut sink =
+        KeyspaceSink { keyspace, packing, expire_before_ms, making: Making::Nothing, waiting };
     if let Some(now_ms) = expire_before_ms {
         sink.keyspace.tick(now_ms); // keys begin to be idle when they are loaded
     }
     let summary = parse(from, &mut sink, false);
-    sink.abandon();
+    sink.abandon_all();
     Ok((sink.keyspace, summary?))
 }
 
@@ -43,6 +47,8 @@ struct KeyspaceSink {
     packing: Packing,
     expire_before_ms: Option<i64>,
     making: Making,
+    /// Keys with their values and databases, in the order of the file.
+    waiting: Vec<(usize, KeyHash, Draft)>,
 }
 
 /// The collection that comes in parts.
@@ -69,13 +75,33 @@ impl KeyspaceSink {
         if self.is_over(key) {
             return Taken::Expired;
         }
+        if let Some(seconds) = key.idle_seconds {
+            return self.put_used(key, value, seconds);
+        }
+        let db = self.keyspace.db_mut(key.db);
+        let (hash, draft) = db.draft_of(key.name, value, key.expire_at_ms);
+        self.waiting.push((key.db, hash, draft));
+        if self.waiting.len() < WAITING_MAX { Taken::Kept } else { self.insert_waiting() }
+    }
+
+    /// Insert what waits.
+    fn insert_waiting(&mut self) -> Taken {
+        let mut twice = None;
+        for (number, hash, draft) in self.waiting.drain(..) {
+            if let Err(name) = self.keyspace.db_mut(number).finish_hashed(hash, draft) {
+                twice = twice.or(Some(Box::new((number, name))));
+            }
+        }
+        twice.map_or(Taken::Kept, |found| Taken::Duplicate(Some(found)))
+    }
+
+    /// A key of which the file says how long ago it was used.
+    fn put_used(&mut self, key: Key<'_>, value: NewValue<'_>, idle_seconds: u64) -> Taken {
         let expiry = key.expire_at_ms.map_or(Expiry::Never, Expiry::At);
         if self.keyspace.db_mut(key.db).set(key.name, value, expiry) {
-            return Taken::Duplicate;
+            return Taken::Duplicate(None);
         }
-        if let Some(seconds) = key.idle_seconds {
-            self.note_idle(key.db, key.name, seconds);
-        }
+        self.note_idle(key.db, key.name, idle_seconds);
         Taken::Kept
     }
 
@@ -104,6 +130,14 @@ impl KeyspaceSink {
         if let Making::Draft { db, draft, .. } =
             std::mem::replace(&mut self.making, Making::Nothing)
         {
+            self.keyspace.db_mut(db).abandon(draft);
+        }
+    }
+
+    /// Give up what waits, too.
+    fn abandon_all(&mut self) {
+        self.abandon();
+        for (db, _, draft) in self.waiting.drain(..) {
             self.keyspace.db_mut(db).abandon(draft);
         }
     }
@@ -189,6 +223,10 @@ impl Sink for KeyspaceSink {
         })
     }
 
+    fn finish(&mut self) -> Taken {
+        self.insert_waiting()
+    }
+
     fn end(&mut self) -> Taken {
         let (number, mut draft, idle) = match std::mem::replace(&mut self.making, Making::Nothing) {
             Making::Draft { db, draft, idle } => (db, draft, idle),
@@ -203,7 +241,7 @@ impl Sink for KeyspaceSink {
             return Taken::Empty;
         }
         if !db.finish(draft) {
-            return Taken::Duplicate;
+            return Taken::Duplicate(None);
         }
         if let Some((name, seconds)) = idle {
             self.note_idle(number, &name, seconds);
@@ -212,6 +250,8 @@ impl Sink for KeyspaceSink {
     }
 }
 
+/// Keys that wait: enough to hide memory latency, few enough to stay in the nearest cache.
+const WAITING_MAX: usize = 32;
 /// The access clock goes round after 2^24 seconds.
 const IDLE_SECONDS_MAX: u64 = (1 << 24) - 1;
 /// Larger nodes of lists are taken apart: no `list-max-listpack-size` makes them.

@@ -56,6 +56,10 @@ pub(super) trait Sink {
     fn member(&mut self, member: Loaded<'_>, score: f64) -> bool;
     /// The collection is whole.
     fn end(&mut self) -> Taken;
+    /// Everything has come: take what still waits.
+    fn finish(&mut self) -> Taken {
+        Taken::Kept
+    }
     /// Whether keys of types that cannot be loaded are passed over instead of refused.
     fn passes_over(&self) -> bool {
         false
@@ -96,7 +100,7 @@ pub(super) struct Stored {
 }
 
 /// What became of a key.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 pub(super) enum Taken {
     /// It is in.
     Kept,
@@ -104,8 +108,9 @@ pub(super) enum Taken {
     Expired,
     /// A collection without elements, which is no key: left out, as redis-server does.
     Empty,
-    /// It was there already: no server writes that.
-    Duplicate,
+    /// It was there already: no server writes that. Database and name, if it is one before the key
+    /// at hand.
+    Duplicate(Option<Box<(usize, Vec<u8>)>>),
     /// Something in it stands there twice, found out at its end.
     Twins,
 }
@@ -132,6 +137,9 @@ pub(super) fn parse<S: Sink>(
     parser.reservable = parser.from.size_bytes() / KEY_BYTES_MIN;
     parser.header()?;
     while parser.item(sink)? {}
+    if let Taken::Duplicate(before) = sink.finish() {
+        return Err(parser.duplicate(before));
+    }
     parser.end(is_end_strict)
 }
 
@@ -354,9 +362,7 @@ impl Parser<'_> {
                 self.summary.empty_skipped += 1;
                 return Ok(false);
             }
-            Taken::Duplicate => {
-                return Err(self.within_key(self.from.corrupt("the key stands there twice")));
-            }
+            Taken::Duplicate(before) => return Err(self.duplicate(before)),
             Taken::Twins => {
                 let reason = "an element stands in its collection twice";
                 return Err(self.within_key(self.from.corrupt(reason)));
@@ -399,6 +405,14 @@ impl Parser<'_> {
         };
         let refused = self.from.refuse("RDB_TYPE_UNSUPPORTED", &reason, hint);
         self.with_key(refused).with("type", name)
+    }
+
+    #[cold]
+    fn duplicate(&mut self, before: Option<Box<(usize, Vec<u8>)>>) -> EngineError {
+        if let Some(found) = before {
+            (self.db, self.key) = *found;
+        }
+        self.within_key(self.from.corrupt("the key stands there twice"))
     }
 
     /// Say of an error about the value at hand whose it is.

@@ -94,11 +94,25 @@ fn a_database_that_is_not_there_is_refused() {
 }
 
 #[test]
-fn a_key_that_stands_there_twice_is_corrupt() {
+fn a_key_that_stands_there_twice_is_corrupt_and_named_however_far_apart() {
     let scratch = Scratch::new();
-    let twice = by_hand(&[&key(b"k", &text(b"1")), &key(b"k", &text(b"2"))]);
-    let error = load(&scratch.file("twice.rdb", &twice)).expect_err("refused");
-    assert_eq!((error.code, context(&error, "key")), ("RDB_CORRUPT", "k"));
+    let list = [&[1], text(b"twin").as_slice(), &[1], &text(b"element")].concat();
+    let string = key(b"twin", &text(b"value"));
+    let others: Vec<_> = (0..80).map(|n| key(format!("k{n}").as_bytes(), &text(b"v"))).collect();
+    for apart in [0, 1, 30, 31, 32, 33, 63, 64, 65, 80] {
+        for after in [0, 1, 40] {
+            for (one, other) in [(&string, &string), (&list, &string), (&string, &list)] {
+                let mut items: Vec<&[u8]> = vec![&[0xFE, 5], one];
+                items.extend(others[..apart].iter().map(Vec::as_slice));
+                items.extend([other.as_slice(), &[0xFE, 6]]);
+                items.extend(others[..after].iter().map(Vec::as_slice));
+                let error =
+                    load(&scratch.file("twice.rdb", &by_hand(&items))).expect_err("refused");
+                assert!(error.code == "RDB_CORRUPT" && error.message.contains("twice"));
+                assert_eq!((context(&error, "key"), context(&error, "db")), ("twin", "5"));
+            }
+        }
+    }
 }
 
 #[test]
