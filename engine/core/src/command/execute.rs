@@ -27,7 +27,7 @@ impl Known {
 
     /// The index of the first key argument, for prefetching; `None` if there is none.
     pub fn first_key_index(self) -> Option<usize> {
-        usize::try_from(self.0?.key_range.0).ok().filter(|&index| index > 0)
+        self.0?.first_key_index()
     }
 
     /// The index of the first argument that names something inside the value of the first key, for

@@ -230,16 +230,16 @@ impl Cx<'_> {
     }
 
     /// Put the collection that was made under `key` in a database of its own in place of what is
-    /// there, and say so; without one what is there is deleted. Gives the number of elements.
-    pub fn put_made(&mut self, key: &[u8], mut made: Db) -> usize {
-        let count = made.get(key).and_then(|entry| entry.value().elements()).unwrap_or(0);
-        if count == 0 {
+    /// there, and say that it changed so often; without one what is there is deleted. Gives the
+    /// number of elements.
+    pub fn put_made(&mut self, key: &[u8], mut made: Db, changes: usize) -> usize {
+        let Some(count) = made.get(key).and_then(|entry| entry.value().elements()) else {
             self.delete(key);
             return 0;
-        }
+        };
         self.is_there(self.session.db, key); // an expired one is logged as deleted first
         self.state.keyspace.db_mut(self.session.db).take_over(key, &mut made);
-        self.changed(key, 1);
+        self.changed(key, changes);
         count
     }
 

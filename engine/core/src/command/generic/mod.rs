@@ -5,3 +5,5 @@ pub mod expire;
 pub mod keys;
 pub mod object;
 pub mod scan;
+pub mod sort;
+mod sort_rows;

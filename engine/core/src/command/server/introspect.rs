@@ -1,6 +1,6 @@
 //! COMMAND: the command table as clients ask for it. Only commands that exist are told.
 
-use crate::command::table::spec::{CATEGORY_NAMES, FLAG_NAMES, KeySpec};
+use crate::command::table::spec::{CATEGORY_NAMES, FLAG_NAMES, KeySpec, Place};
 use crate::command::table::{self, Resolved, Spec};
 use crate::command::{Cx, glob_matches, texts};
 use crate::resp::{Args, Reply};
@@ -64,36 +64,41 @@ fn write_info(reply: &mut Reply, spec: &Spec) {
 }
 
 fn write_key_spec(reply: &mut Reply, keys: &KeySpec) {
-    let word = |reply: &mut Reply, text: &str| reply.bulk(text.as_bytes());
     reply.map(if keys.notes.is_empty() { 3 } else { 4 });
     if !keys.notes.is_empty() {
-        word(reply, "notes");
-        word(reply, keys.notes);
+        reply.bulk(b"notes");
+        reply.bulk(keys.notes.as_bytes());
     }
-    word(reply, "flags");
+    reply.bulk(b"flags");
     write_names(reply, keys.flags.split(' '));
-    word(reply, "begin_search");
-    reply.map(2);
-    word(reply, "type");
-    word(reply, "index");
-    word(reply, "spec");
-    reply.map(1);
-    word(reply, "index");
-    reply.int(keys.first);
-    word(reply, "find_keys");
-    reply.map(2);
-    word(reply, "type");
-    word(reply, if keys.is_counted { "keynum" } else { "range" });
-    word(reply, "spec");
-    reply.map(3);
-    let numbers = if keys.is_counted {
-        [("keynumidx", 0), ("firstkey", 1), ("keystep", keys.step)]
-    } else {
-        [("lastkey", keys.last), ("keystep", keys.step), ("limit", 0)]
+    let (begin, find): (Step<'_>, Step<'_>) = match keys.place {
+        Place::Range { first, last, step } => (
+            ("index", &[("index", first)]),
+            ("range", &[("lastkey", last), ("keystep", step), ("limit", 0)]),
+        ),
+        Place::Counted(at) => (
+            ("index", &[("index", at)]),
+            ("keynum", &[("keynumidx", 0), ("firstkey", 1), ("keystep", 1)]),
+        ),
+        Place::AfterStore | Place::Unknown => (("unknown", &[]), ("unknown", &[])),
     };
+    write_step(reply, "begin_search", begin);
+    write_step(reply, "find_keys", find);
+}
+
+/// A step of a key specification: its type and its numbers.
+type Step<'a> = (&'a str, &'a [(&'a str, i64)]);
+
+fn write_step(reply: &mut Reply, name: &str, (kind, numbers): Step<'_>) {
+    reply.bulk(name.as_bytes());
+    reply.map(2);
+    reply.bulk(b"type");
+    reply.bulk(kind.as_bytes());
+    reply.bulk(b"spec");
+    reply.map(numbers.len());
     for (name, number) in numbers {
-        word(reply, name);
-        reply.int(number);
+        reply.bulk(name.as_bytes());
+        reply.int(*number);
     }
 }
 

@@ -233,6 +233,6 @@ fn store(
     let (key, packing) = (args.get(1), cx.state.config.packing);
     let Some((sets, _)) = sets_of(cx, args.skip(2)) else { return };
     let made = made(key, packing, |set| make(set, sets));
-    let count = cx.put_made(key, made);
+    let count = cx.put_made(key, made, 1);
     cx.reply.int(count as i64);
 }

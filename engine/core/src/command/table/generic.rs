@@ -3,7 +3,17 @@
 
 use super::container;
 use super::spec::*;
-use crate::command::generic::{expire, keys, object, scan};
+use crate::command::generic::{expire, keys, object, scan, sort};
+
+const SORTED: u32 = CAT_SET | CAT_SORTED_SET | CAT_LIST | CAT_DANGEROUS;
+const WEIGHTS: KeySpec = keys_at(Place::Unknown, "RO access").noting(
+    "For the optional BY/GET keyword. It is marked 'unknown' because the key names derive from the \
+     content of the key we sort",
+);
+const RESULT: KeySpec = keys_at(Place::AfterStore, "OW update").noting(
+    "For the optional STORE keyword. It is marked 'unknown' because the keyword can appear \
+     anywhere in the argument array",
+);
 
 /// The rows.
 pub(super) const GENERIC: &[Spec] = &[
@@ -76,6 +86,12 @@ pub(super) const GENERIC: &[Spec] = &[
         .keys(1, -1, 1, &[key(1, "RO", -1, 1)])
         .tips(&["request_policy:multi_shard", "response_policy:agg_sum"])
         .doc("generic", "3.2.1", "Note an access to keys."),
+    spec("sort", -2, WRITE | DENYOOM, SORTED, sort::sort)
+        .keys(1, 1, 1, &[key(1, "RO access", 0, 1), WEIGHTS, RESULT])
+        .doc("generic", "1.0.0", "Sort a list, set or sorted set, or what other keys hold for it."),
+    spec("sort_ro", -2, READONLY, SORTED, sort::sort_ro)
+        .keys(1, 1, 1, &[key(1, "RO access", 0, 1), WEIGHTS])
+        .doc("generic", "7.0.0", "Sort a list, set or sorted set, without storing the result."),
     spec("object", -2, NONE, 0, container)
         .doc("generic", "2.2.3", "Look at how a value is kept.")
         .subs(&[

@@ -81,7 +81,7 @@ pub(super) const LISTS: &[Spec] =
             "1.2.0",
             "Move the last element of a list to the front of another.",
         ),
-        spec("lmpop", -4, WRITE | MOVABLE_KEYS, CAT_LIST, ends::lmpop)
+        spec("lmpop", -4, WRITE, CAT_LIST, ends::lmpop)
             .keys(0, 0, 0, &[counted_keys(1, "RW access delete")])
             .doc("list", "7.0.0", "Take elements from the first list that has any."),
     ];

@@ -48,7 +48,7 @@ pub(super) const SETS: &[Spec] = &[
     spec("sinterstore", -3, WRITE | DENYOOM, CAT_SET, algebra::sinterstore)
         .keys(1, -1, 1, &[key(1, "RW update", 0, 1), key(2, "RO access", -1, 1)])
         .doc("set", "1.0.0", "Store the members that all sets have."),
-    spec("sintercard", -3, READONLY | MOVABLE_KEYS, CAT_SET, algebra::sintercard)
+    spec("sintercard", -3, READONLY, CAT_SET, algebra::sintercard)
         .keys(0, 0, 0, &[counted_keys(1, "RO access")])
         .doc("set", "7.0.0", "Count the members that all sets have."),
     spec("sunion", -2, READONLY, CAT_SET, algebra::sunion)

@@ -25,9 +25,9 @@ pub const FAST: Flags = 1 << 8;
 pub const NO_AUTH: Flags = 1 << 9;
 pub const NO_ASYNC_LOADING: Flags = 1 << 10;
 pub const NO_MULTI: Flags = 1 << 11;
-pub const ALLOW_BUSY: Flags = 1 << 12;
-/// The keys' number stands in an argument.
-pub const MOVABLE_KEYS: Flags = 1 << 13;
+/// Set by [`Spec::keys`]: not all keys stand at fixed places.
+pub const MOVABLE_KEYS: Flags = 1 << 12;
+pub const ALLOW_BUSY: Flags = 1 << 13;
 /// Guarded by `enable-debug-command`; COMMAND INFO does not show it.
 pub const PROTECTED: Flags = 1 << 14;
 /// Not among those that Redis calls fast, but as short here; COMMAND INFO does not show it.
@@ -47,8 +47,8 @@ pub const FLAG_NAMES: [&str; 14] = [
     "no_auth",
     "no_async_loading",
     "no_multi",
-    "allow_busy",
     "movablekeys",
+    "allow_busy",
 ];
 
 pub const CAT_KEYSPACE: u32 = 1 << 0;
@@ -84,32 +84,44 @@ pub const CATEGORY_NAMES: [&str; 14] = [
     "@transaction",
 ];
 
-/// Where keys stand in the arguments and what happens to them (Redis 7 key specifications: found by
-/// index, as a range or counted by an argument).
+/// Where keys stand in the arguments and what happens to them (Redis 7 key specifications).
 #[derive(Debug, Clone, Copy)]
 pub struct KeySpec {
     /// A remark, or nothing.
     pub notes: &'static str,
     /// Access flags, separated by spaces.
     pub flags: &'static str,
-    /// Index of the first key, or of the argument that counts the keys.
-    pub first: i64,
-    /// Last key, counted from the first, or from the end when negative.
-    pub last: i64,
-    /// Distance between keys.
-    pub step: i64,
-    /// The argument at `first` says how many keys follow it.
-    pub is_counted: bool,
+    /// How to find them.
+    pub place: Place,
+}
+
+/// How keys are found in the arguments.
+#[derive(Debug, Clone, Copy)]
+pub enum Place {
+    /// From index `first` to `last`, which is counted from the first, or from the end when
+    /// negative; `step` is the distance between keys.
+    Range { first: i64, last: i64, step: i64 },
+    /// The argument at that index says how many keys follow it.
+    Counted(i64),
+    /// Behind the last word STORE (SORT); COMMAND INFO says `unknown`.
+    AfterStore,
+    /// Not to be found without the data; COMMAND INFO says `unknown`.
+    Unknown,
 }
 
 /// A key specification: the first key stands at `first`.
 pub const fn key(first: i64, flags: &'static str, last: i64, step: i64) -> KeySpec {
-    KeySpec { notes: "", flags, first, last, step, is_counted: false }
+    keys_at(Place::Range { first, last, step }, flags)
 }
 
 /// A key specification: the argument at `count` says how many keys follow it.
 pub const fn counted_keys(count: i64, flags: &'static str) -> KeySpec {
-    KeySpec { notes: "", flags, first: count, last: 0, step: 1, is_counted: true }
+    keys_at(Place::Counted(count), flags)
+}
+
+/// A key specification.
+pub const fn keys_at(place: Place, flags: &'static str) -> KeySpec {
+    KeySpec { notes: "", flags, place }
 }
 
 impl KeySpec {
@@ -120,21 +132,40 @@ impl KeySpec {
     }
 
     /// Indexes of the keys in a call; `None` if its own count of them makes no sense.
-    fn indexes(&self, args: Args<'_>) -> Option<std::iter::StepBy<std::ops::RangeInclusive<i64>>> {
+    fn indexes(&self, args: Args<'_>) -> Option<std::iter::StepBy<std::ops::Range<i64>>> {
         let length = args.len() as i64;
-        let (first, last) = if self.is_counted {
-            let count = parse_i64(args.get(self.first as usize))?;
-            if count < 1 || count > length - 1 - self.first {
-                return None;
+        let (range, step) = match self.place {
+            Place::Range { first, last, step } if last < 0 => (first..length + last + 1, step),
+            Place::Range { first, last, step } => (first..first + last + 1, step),
+            Place::Counted(at) => {
+                let count = parse_i64(args.get(at as usize))?;
+                if count < 1 || count > length - 1 - at {
+                    return None;
+                }
+                (at + 1..at + count + 1, 1)
             }
-            (self.first + 1, self.first + count)
-        } else if self.last < 0 {
-            (self.first, length + self.last)
-        } else {
-            (self.first, self.first + self.last)
+            Place::AfterStore => (after_store(args).map_or(0..0, |at| at..at + 1), 1),
+            Place::Unknown => (0..0, 1),
         };
-        Some((first..=last).step_by(self.step.max(1) as usize))
+        Some(range.step_by(step.max(1) as usize))
     }
+}
+
+/// The key that SORT stores its result under.
+fn after_store(args: Args<'_>) -> Option<i64> {
+    let (mut found, mut at) = (None, 2);
+    while at < args.len() {
+        at += match args.get(at).to_ascii_lowercase().as_slice() {
+            b"limit" => 3,
+            b"get" | b"by" => 2,
+            b"store" if at + 1 < args.len() => {
+                found = Some(at as i64 + 1);
+                1
+            }
+            _ => 1,
+        };
+    }
+    found
 }
 
 /// One command, or one subcommand (its name then reads `container|subcommand`).
@@ -218,6 +249,13 @@ impl Spec {
     ) -> Self {
         self.key_range = (first, last, step);
         self.key_specs = specs;
+        let mut at = 0;
+        while at < specs.len() {
+            if !matches!(specs[at].place, Place::Range { .. }) {
+                self.flags |= MOVABLE_KEYS;
+            }
+            at += 1;
+        }
         self
     }
     /// Say where the first field or member stands.
@@ -255,6 +293,16 @@ impl Spec {
     pub const fn takes(&self, count: usize) -> bool {
         let least = self.arity.unsigned_abs() as usize;
         if self.arity >= 0 { count == least } else { count >= least }
+    }
+    /// The index of the first key, for prefetching, if it has a fixed place.
+    pub fn first_key_index(&self) -> Option<usize> {
+        match self.key_range.0 {
+            first @ 1.. => usize::try_from(first).ok(),
+            _ => match self.key_specs.first()?.place {
+                Place::Counted(at) => usize::try_from(at + 1).ok(),
+                _ => None,
+            },
+        }
     }
     /// The keys of a call, each with what happens to it; `None` if its own count of them makes no
     /// sense.
