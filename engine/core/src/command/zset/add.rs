@@ -58,9 +58,16 @@ impl Options {
         Ok(())
     }
 
-    /// Whether every member simply gets its score.
-    fn is_plain(self) -> bool {
-        !(self.is_nx || self.is_xx || self.is_gt || self.is_lt || self.is_incr)
+    /// The score that a member gets which has the score `held`, or is not there; `None`: things
+    /// stay as they are. NaN where infinities cancel out.
+    fn decide(self, held: Option<f64>, given: f64) -> Option<f64> {
+        let Some(held) = held else { return (!self.is_xx).then_some(given) };
+        if self.is_nx {
+            return None;
+        }
+        let score = if self.is_incr { held + given } else { given };
+        let is_kept = (self.is_lt && score >= held) || (self.is_gt && score <= held);
+        (!is_kept).then_some(score)
     }
 }
 
@@ -125,29 +132,12 @@ fn add(cx: &mut Cx<'_>, args: Args<'_>, options: Options) {
 
 /// Set the score of one member, if the options allow it.
 fn set(zset: &mut ZSetMut<'_, '_>, member: &[u8], score: f64, options: Options, done: &mut Done) {
-    let mut score = score;
-    if !options.is_plain() {
-        done.score = None;
-        match zset.as_ref().score(member) {
-            Some(held) => {
-                if options.is_nx {
-                    return;
-                }
-                score = if options.is_incr { held + score } else { score };
-                if score.is_nan() {
-                    done.is_nan = true;
-                    return;
-                }
-                if (options.is_lt && score >= held) || (options.is_gt && score <= held) {
-                    return;
-                }
-            }
-            None if options.is_xx => return,
-            None => {}
-        }
-    }
-    done.score = Some(score);
-    match zset.put(member, score) {
+    let put = zset.change(member, |held| {
+        done.score = options.decide(held, score);
+        done.score
+    });
+    done.is_nan |= done.score.is_some_and(f64::is_nan);
+    match put {
         Put::Added => done.added += 1,
         Put::Updated => done.updated += 1,
         Put::Same => {}

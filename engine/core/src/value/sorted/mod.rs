@@ -88,11 +88,20 @@ impl Sorted {
 
     /// Insert a member or change its score. NaN changes nothing.
     pub fn put(&mut self, member: &[u8], score: f64) -> Put {
-        if score.is_nan() {
-            return Put::Same;
-        }
+        self.change(member, |_| Some(score))
+    }
+
+    /// As [`Sorted::put`], with the score that `decide` makes of the one that the member has (if it
+    /// is there); `None` leaves things as they are.
+    pub fn change(
+        &mut self,
+        member: &[u8],
+        decide: impl FnOnce(Option<f64>) -> Option<f64>,
+    ) -> Put {
+        let decide = |held| decide(held).filter(|score| !score.is_nan());
         let hash = self.members.hash(member);
         let Some(spot) = self.members.find_hashed(hash, member) else {
+            let Some(score) = decide(None) else { return Put::Same };
             let entry = Entry::new(member, stored(score), None, 0, self.members.ledger_mut());
             let address = Address::of(entry.as_ref());
             self.members.insert(hash, entry);
@@ -101,7 +110,10 @@ impl Sorted {
         };
         let Some(entry) = self.members.entry_at(spot) else { return Put::Same };
         let (address, old) = (Address::of(entry), score_of(entry));
-        if old == score || !self.order.remove(old, member, address) {
+        let Some(score) = decide(Some(old)).filter(|score| *score != old) else {
+            return Put::Same;
+        };
+        if !self.order.remove(old, member, address) {
             return Put::Same;
         }
         self.members.change(spot, |mut entry, _| {

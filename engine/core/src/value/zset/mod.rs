@@ -15,7 +15,7 @@ pub use range::{LexBound, LexRange, ScoreRange};
 
 use super::growable::Growable;
 use super::large::Content;
-use super::listpack::{self, Encoded, Listpack};
+use super::listpack::{self, Cursor, Encoded, Listpack};
 use super::packing::Packing;
 use super::sorted::{self, Sorted};
 use super::{Kind, Text, ValueMut, ValueRef};
@@ -209,32 +209,41 @@ impl<'a, 'v> ZSetMut<'a, 'v> {
 
     /// Insert a member or change its score. NaN, which has no place in an order, changes nothing.
     pub fn put(&mut self, member: &[u8], score: f64) -> Put {
+        self.change(member, |_| Some(score))
+    }
+
+    /// As [`ZSetMut::put`], with the score that `decide` makes of the one that the member has (if
+    /// it is there); `None` leaves things as they are.
+    pub fn change(
+        &mut self,
+        member: &[u8],
+        decide: impl FnOnce(Option<f64>) -> Option<f64>,
+    ) -> Put {
         if let Some(Content::Sorted(sorted)) = self.value.large_mut() {
-            return sorted.put(member, score);
+            return sorted.change(member, decide);
         }
         let packed = PackedZSet(Listpack::new(self.value.packed()));
-        if score.is_nan() {
+        let found = packed.find(member);
+        let Some(score) = decide(found.map(|(_, held)| held)).filter(|score| !score.is_nan())
+        else {
             return Put::Same;
-        }
-        if let Some((at, old)) = packed.find(member) {
-            if old == score {
-                return Put::Same;
+        };
+        match found {
+            Some((_, held)) if held == score => Put::Same,
+            Some((at, _)) => {
+                self.move_packed(at, member, score);
+                Put::Updated
             }
-            listpack::remove(self.value, at, 2);
-            self.insert_packed(member, score);
-            return Put::Updated;
+            None if packed.is_full(member, &self.packing) => {
+                let members = packed.0.len() / 2 + 1;
+                self.unpack(members);
+                self.put_large(member, score)
+            }
+            None => {
+                self.insert_packed(member, score);
+                Put::Added
+            }
         }
-        let pair_bytes = listpack::encoded_bytes(member) + packed::SCORE_BYTES_MAX;
-        if packed.0.len() / 2 >= self.packing.zset_entries
-            || member.len() > self.packing.zset_value_bytes
-            || packed.0.size_bytes() + pair_bytes > listpack::BYTES_MAX
-        {
-            let members = packed.0.len() / 2 + 1;
-            self.unpack(members);
-            return self.put_large(member, score);
-        }
-        self.insert_packed(member, score);
-        Put::Added
     }
 
     /// Remove a member. Gives whether it was there.
@@ -270,6 +279,17 @@ impl<'a, 'v> ZSetMut<'a, 'v> {
             Some(Content::Sorted(sorted)) => sorted.put(member, score),
             _ => Put::Same,
         }
+    }
+
+    /// Give the packed member at `at` another score.
+    fn move_packed(&mut self, at: Cursor, member: &[u8], score: f64) {
+        let packed = PackedZSet(Listpack::new(self.value.packed()));
+        if let Some(place) = packed.score_in_place(at, member, score) {
+            let stored = packed::StoredScore::of(score);
+            return listpack::replace_encoded(self.value, place, stored.encoded());
+        }
+        listpack::remove(self.value, at, 2);
+        self.insert_packed(member, score);
     }
 
     fn insert_packed(&mut self, member: &[u8], score: f64) {

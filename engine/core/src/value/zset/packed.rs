@@ -5,11 +5,14 @@
 
 use super::range::{LexRange, ScoreRange};
 use crate::value::Text;
-use crate::value::listpack::{Cursor, Element, Encoded, Listpack, Needle};
+use crate::value::listpack::{
+    BYTES_MAX, Cursor, Element, Encoded, Listpack, Needle, encoded_bytes,
+};
+use crate::value::packing::Packing;
 use crate::value::score::{self, ScoreText};
 
 /// More than any stored score takes.
-pub(super) const SCORE_BYTES_MAX: usize = 32;
+const SCORE_BYTES_MAX: usize = 32;
 
 /// A score as a listpack has it.
 pub(super) enum StoredScore {
@@ -103,16 +106,51 @@ impl<'a> PackedZSet<'a> {
         elements.find(|(_, (_, it, _))| needle.is(*it)).map(|(rank, (_, _, score))| (rank, score))
     }
 
-    /// The element to insert before; `None` at the end.
+    /// Whether one member more would be too much for a packed set, or too long.
+    pub(super) fn is_full(self, member: &[u8], packing: &Packing) -> bool {
+        let pair_bytes = encoded_bytes(member) + SCORE_BYTES_MAX;
+        self.0.len() / 2 >= packing.zset_entries
+            || member.len() > packing.zset_value_bytes
+            || self.0.size_bytes() + pair_bytes > BYTES_MAX
+    }
+
+    /// Whether the element at `at` comes after (member, score).
+    fn is_after(self, at: Cursor, member: &[u8], score: f64) -> bool {
+        let Some(score_at) = self.0.next(at) else { return true };
+        let other = score_of(self.0.element(score_at));
+        other > score || (other == score && *self.0.get(at) > *member)
+    }
+
+    /// The element to insert before; `None` at the end. Reading a score can mean parsing a text, so
+    /// only one in some is read until the place has been passed.
     pub(super) fn place_of(self, member: &[u8], score: f64) -> Option<Cursor> {
-        let is_after =
-            |it: Element<'_>, other: f64| other > score || (other == score && *it.text() > *member);
-        let last = self.0.last()?;
-        let last_member = self.0.element(self.0.prev(last)?);
-        if !is_after(last_member, score_of(self.0.element(last))) {
+        const STRIDE: usize = 8;
+        let last = self.0.last().and_then(|last| self.0.prev(last))?;
+        if !self.is_after(last, member, score) {
             return None;
         }
-        self.elements().find(|(_, it, other)| is_after(*it, *other)).map(|(at, ..)| at)
+        let next = |at: Cursor| self.0.next(at).and_then(|score_at| self.0.next(score_at));
+        let mut from = self.0.first()?;
+        let mut ahead = from;
+        while !self.is_after(ahead, member, score) {
+            from = ahead;
+            for _ in 0..STRIDE {
+                ahead = next(ahead).unwrap_or(last);
+            }
+        }
+        while !self.is_after(from, member, score) {
+            from = next(from)?;
+        }
+        Some(from)
+    }
+
+    /// Where the score of the member at `at` is, if the member keeps its place with another one.
+    pub(super) fn score_in_place(self, at: Cursor, member: &[u8], score: f64) -> Option<Cursor> {
+        let before = self.0.prev(at).and_then(|score_at| self.0.prev(score_at));
+        let place = self.0.next(at)?;
+        let is_after_before = before.is_none_or(|it| !self.is_after(it, member, score));
+        let is_before_next = self.0.next(place).is_none_or(|it| self.is_after(it, member, score));
+        (is_after_before && is_before_next).then_some(place)
     }
 
     pub(super) fn range(self, from: usize, to: usize) -> Range<'a> {
