@@ -207,3 +207,24 @@ fn nan_is_not_taken() {
     assert_eq!(sorted.score(b"m"), Some(1.0));
     sorted.check_invariants().unwrap();
 }
+
+#[test]
+fn a_million_members_with_one_score_are_in_the_order_of_their_bytes() {
+    const ELEMENTS: usize = 1_000_000;
+    let member = |number: usize| format!("{:06}", number * 611_953 % ELEMENTS).into_bytes();
+    let mut sorted = Sorted::default();
+    (0..ELEMENTS).for_each(|number| {
+        sorted.put(&member(number), 0.0);
+    });
+    sorted.check_invariants().unwrap();
+    for number in (0..ELEMENTS).step_by(9973) {
+        let text = member(number);
+        let rank = std::str::from_utf8(&text).unwrap().parse().unwrap();
+        assert_eq!(sorted.rank(&text), Some((rank, 0.0)));
+        let found = sorted.range(rank, rank + 1).next();
+        assert_eq!(found.map(|(entry, _)| entry.key().to_vec()), Some(text));
+    }
+    (0..ELEMENTS).step_by(2).for_each(|number| assert!(sorted.remove(&member(number))));
+    sorted.check_invariants().unwrap();
+    assert_eq!(sorted.len(), ELEMENTS / 2);
+}
