@@ -60,6 +60,12 @@ pub fn tune() {
     });
 }
 
+/// Give free memory back to the system, as far as it is whole pages.
+pub fn purge() {
+    // SAFETY: takes no memory of ours.
+    unsafe { mi::mi_collect(true) };
+}
+
 /// Count of the bytes that one owner holds, allocator slack included.
 #[derive(Debug, Default)]
 pub struct Ledger {

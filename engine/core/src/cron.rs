@@ -117,18 +117,14 @@ fn tell_huge_pages(shared: &Shared) {
 /// One turn: public so that a test with a driven clock can turn by hand. Gives `hz`.
 pub fn turn(shared: &Arc<Shared>) -> u32 {
     let is_serving = !is_set(&shared.stats.is_loading) && !is_set(&shared.is_stopping);
-    if is_serving {
-        let started = Instant::now();
-        let counters = &shared.stats.counters;
-        let is_done = expire(shared);
-        shared.stats.is_expiry_behind.store(!is_done, Ordering::Relaxed);
-        if !is_done {
-            counters.expire_cycle_cut_short_total.fetch_add(1, Ordering::Relaxed);
-        }
-        let us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
-        counters.expire_cycle_us_total.fetch_add(us, Ordering::Relaxed);
-    }
+    let expire_time = if is_serving { expire(shared) } else { Duration::ZERO };
     let mut state = shared.state.lock();
+    let now_ms = shared.clock.unix_ms();
+    if state.end_pause(now_ms) {
+        shared.wake_loops();
+    }
+    let expire_ms = u64::try_from(expire_time.as_millis()).unwrap_or(u64::MAX);
+    state.figures.monitor.note("expire-cycle", now_ms.div_euclid(1000), expire_ms);
     if is_serving {
         save_if_due(&mut state, shared);
     }
@@ -137,19 +133,31 @@ pub fn turn(shared: &Arc<Shared>) -> u32 {
 }
 
 /// Delete what is due, in short holds of the lock; what is left waits for the next turn (or for who
-/// looks at it). Gives whether nothing is left.
-fn expire(shared: &Arc<Shared>) -> bool {
+/// looks at it). Gives how long the holds were.
+fn expire(shared: &Arc<Shared>) -> Duration {
+    let mut held = Duration::ZERO;
+    let mut is_behind = true;
     for _ in 0..EXPIRE_HOLDS_MAX {
         let mut state = shared.state.lock();
-        if !state.is_active_expire_on || state.are_writes_paused {
-            return true;
+        if !state.is_active_expire_on || state.is_data_held() {
+            is_behind = false;
+            break;
         }
+        let started = Instant::now();
         let now_ms = shared.clock.unix_ms();
-        if command::expire_cycle(&mut state, shared, now_ms, EXPIRE_KEYS_MAX) < EXPIRE_KEYS_MAX {
-            return true;
+        let deleted = command::expire_cycle(&mut state, shared, now_ms, EXPIRE_KEYS_MAX);
+        held += started.elapsed();
+        is_behind = deleted == EXPIRE_KEYS_MAX;
+        if !is_behind {
+            break;
         }
     }
-    false
+    let counters = &shared.stats.counters;
+    let us = u64::try_from(held.as_micros()).unwrap_or(u64::MAX);
+    counters.expire_cycle_us_total.fetch_add(us, Ordering::Relaxed);
+    counters.expire_cycle_cut_short_total.fetch_add(u64::from(is_behind), Ordering::Relaxed);
+    shared.stats.is_expiry_behind.store(is_behind, Ordering::Relaxed);
+    held
 }
 
 fn is_set(flag: &AtomicBool) -> bool {

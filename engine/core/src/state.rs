@@ -30,6 +30,8 @@ pub struct State {
     pub save: SaveState,
     /// Writes wait (a commit is between its safety cut and its switch).
     pub are_writes_paused: bool,
+    /// CLIENT PAUSE.
+    pub pause: Option<ClientPause>,
     /// DEBUG SET-ACTIVE-EXPIRE.
     pub is_active_expire_on: bool,
     /// What commands cost and how they failed.
@@ -38,11 +40,35 @@ pub struct State {
     pub clients: HashMap<u64, Arc<ClientInfo>>,
 }
 
+/// Commands wait until then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClientPause {
+    /// Unix ms.
+    pub until_ms: i64,
+    /// All commands, not only those that change data.
+    pub is_all: bool,
+}
+
 impl State {
+    /// Whether nothing may change by itself now: keys whose time is over are taken for missing but
+    /// stay, since their DEL could not be logged.
+    pub fn is_data_held(&self) -> bool {
+        self.are_writes_paused || self.pause.is_some()
+    }
+
+    /// Forget a CLIENT PAUSE that is over; gives whether there was one. The caller wakes the loops.
+    pub fn end_pause(&mut self, now_ms: i64) -> bool {
+        let is_over = self.pause.is_some_and(|pause| now_ms >= pause.until_ms);
+        if is_over {
+            self.pause = None;
+        }
+        is_over
+    }
+
     /// Directives have changed: what keeps a copy of one learns of it. (The loops copy theirs
     /// whenever they hold the lock.)
     pub fn heed_config(&mut self) {
-        self.figures.track_latencies(self.config.latency_tracking);
+        self.figures.heed(&self.config);
     }
 }
 
@@ -80,7 +106,7 @@ impl Shared {
         let now_unix_s = clock.unix_ms().div_euclid(1000);
         let stats = Stats::default();
         let mut figures = Figures::default();
-        figures.track_latencies(config.latency_tracking);
+        figures.heed(&config);
         stats.last_save_unix_s.store(now_unix_s, Ordering::Relaxed);
         let save = SaveState {
             last_save_unix_s: now_unix_s,
@@ -94,6 +120,7 @@ impl Shared {
                 config,
                 save,
                 are_writes_paused: false,
+                pause: None,
                 is_active_expire_on: true,
                 figures,
                 clients: HashMap::new(),

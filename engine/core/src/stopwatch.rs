@@ -3,7 +3,10 @@
 //! both work: 31 ns and 10 ns). Only for figures: what must be right asks `clock`.
 #![allow(unsafe_code)] // reading the counter is an intrinsic
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// Waited at the start, so that the length of a tick is known from the first reading on.
+const CALIBRATION: Duration = Duration::from_micros(100);
 
 /// Counts ticks of a length that it knows only by and by: [`Stopwatch::ticks_a_microsecond`].
 #[derive(Debug)]
@@ -14,11 +17,15 @@ pub struct Stopwatch {
 }
 
 impl Stopwatch {
-    /// Start to count.
+    /// Start to count. Takes a tenth of a millisecond.
     pub fn start() -> Self {
         let has_counter = counter::is_even();
         let first = if has_counter { counter::read() } else { 0 };
-        Self { started: Instant::now(), first, has_counter }
+        let watch = Self { started: Instant::now(), first, has_counter };
+        while watch.started.elapsed() < CALIBRATION {
+            std::hint::spin_loop();
+        }
+        watch
     }
 
     /// Ticks since the start; 1 at least.
@@ -32,8 +39,7 @@ impl Stopwatch {
         ticks.max(1)
     }
 
-    /// How many ticks make a microsecond, found by comparing with the system's clock: good to a
-    /// thousandth once a millisecond is over.
+    /// How many ticks make a microsecond, found by comparing with the system's clock.
     pub fn ticks_a_microsecond(&self) -> f64 {
         let microseconds = self.started.elapsed().as_secs_f64() * 1e6;
         (self.ticks() as f64 / microseconds.max(1e-3)).max(1e-3)

@@ -5,9 +5,10 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::connection::transaction;
+use super::connection::{client_pause, transaction};
+use super::figures::{self, SlowEntry};
 use super::lookup::count;
-use super::table::spec::{BRIEF, FAST, LOADING, NO_MULTI, PROTECTED, WRITE};
+use super::table::spec::{BRIEF, FAST, LOADING, NO_MULTI, PROTECTED, SKIP_SLOWLOG, WRITE};
 use super::table::{self, Resolved, Spec, resolve_known};
 use super::{Cx, Outcome, texts};
 use crate::config::Access;
@@ -123,6 +124,9 @@ impl Cx<'_> {
                 return Outcome::Done { is_write: false };
             }
         };
+        if client_pause::must_wait(self.state, self.now_ms, || self.may_write(spec)) {
+            return Outcome::WritesPaused;
+        }
         if self.session.transaction.is_some() && !transaction::runs_at_once(spec) {
             match transaction::queue(self.session, spec, args) {
                 Ok(()) => self.reply.simple("QUEUED"),
@@ -154,11 +158,35 @@ impl Cx<'_> {
         let started = self.state.figures.begin(spec, args.len(), self.reply.errors);
         (spec.handler)(self, args);
         let bytes = self.reply.len().saturating_sub(written);
-        self.state.figures.end(spec, started, self.reply.errors, bytes);
+        let ticks = self.state.figures.end(spec, started, self.reply.errors, bytes);
+        if let Some(microseconds) = self.state.figures.watched(ticks) {
+            self.note_long(spec, args, microseconds);
+        }
         let has_changed = self.state.effects.dirty != dirty && spec.has(WRITE);
         if has_changed && !self.is_rewritten && self.state.effects.is_logging() {
             let sent: Vec<&[u8]> = args.iter().collect();
             self.state.effects.rewrite(db, &sent);
+        }
+    }
+
+    /// A command took long: for the latency monitor and the slow log.
+    #[cold]
+    fn note_long(&mut self, spec: &Spec, args: Args<'_>, microseconds: u64) {
+        let at_unix_s = self.shared.clock.unix_ms().div_euclid(1000);
+        let event = if spec.has(FAST) { "fast-command" } else { "command" };
+        let (figures, config) = (&mut self.state.figures, &self.state.config);
+        figures.monitor.note(event, at_unix_s, microseconds / 1000);
+        let slow_us = u64::try_from(config.slowlog_log_slower_than);
+        if slow_us.is_ok_and(|slow_us| microseconds >= slow_us) && !spec.has(SKIP_SLOWLOG) {
+            let entry = SlowEntry {
+                id: 0,
+                at_unix_s,
+                microseconds,
+                args: figures::shortened(spec, args),
+                address: self.session.info.address.clone(),
+                name: self.session.info.name.lock().clone(),
+            };
+            figures.slow.push(entry, config.slowlog_max_len);
         }
     }
 

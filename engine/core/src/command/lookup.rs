@@ -41,7 +41,7 @@ fn log_expired(effects: &mut Effects, db: usize, key: &[u8]) {
 pub fn expire_cycle(state: &mut State, shared: &Arc<Shared>, now_ms: i64, max: usize) -> usize {
     let mut deleted = 0;
     for db in 0..state.keyspace.databases() {
-        if deleted >= max || state.are_writes_paused {
+        if deleted >= max || state.is_data_held() {
             break;
         }
         for key in state.keyspace.db_mut(db).take_due(now_ms, max - deleted) {
@@ -60,7 +60,7 @@ impl Cx<'_> {
         let found = self.state.keyspace.db(db);
         let spot = found.find(key)?;
         if found.entry_at(spot)?.is_expired(self.now_ms) {
-            if !self.state.are_writes_paused {
+            if !self.state.is_data_held() {
                 delete_expired(self.state, self.shared, db, key);
             }
             return None;

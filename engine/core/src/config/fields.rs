@@ -92,6 +92,7 @@ fields! {
     "hash-max-listpack-value": packing.hash_value_bytes;
     "hz": hz;
     "io-threads": io_threads;
+    "latency-monitor-threshold": latency_monitor_threshold;
     "latency-tracking": latency_tracking;
     "list-max-listpack-size": packing.list_node;
     "maxclients": maxclients;
@@ -100,6 +101,8 @@ fields! {
     "rdbchecksum": rdbchecksum;
     "rdbcompression": rdbcompression;
     "set-max-intset-entries": packing.set_int_entries;
+    "slowlog-log-slower-than": slowlog_log_slower_than;
+    "slowlog-max-len": slowlog_max_len;
     "stop-writes-on-bgsave-error": stop_writes_on_bgsave_error;
     "tcp-backlog": tcp_backlog;
     "tcp-keepalive": tcp_keepalive;

@@ -70,6 +70,12 @@ pub struct Config {
     pub latency_tracking: bool,
     /// `latency-tracking-info-percentiles`.
     pub latency_percentiles: Vec<f64>,
+    /// `latency-monitor-threshold`, milliseconds; 0 is off.
+    pub latency_monitor_threshold: u64,
+    /// `slowlog-log-slower-than`, microseconds; -1 is off.
+    pub slowlog_log_slower_than: i64,
+    /// `slowlog-max-len`.
+    pub slowlog_max_len: usize,
     /// The redis.conf that was read, absolute: what CONFIG REWRITE rewrites.
     pub file: Option<std::path::PathBuf>,
     /// When small collections stop being packed (`hash-max-listpack-entries` and its like).
@@ -133,6 +139,9 @@ impl Config {
             proto_max_bulk_len: BULK_BYTES_MAX,
             latency_tracking: true,
             latency_percentiles: vec![50.0, 99.0, 99.9],
+            latency_monitor_threshold: 0,
+            slowlog_log_slower_than: 10_000,
+            slowlog_max_len: 128,
             file: None,
             packing: Packing::default(),
             warnings: Vec::new(),
@@ -300,13 +309,18 @@ impl Directive {
 
     /// The directive for a message; what is a secret is not in it.
     fn shown(&self) -> String {
-        if SECRETS.contains(&self.name.as_str()) {
+        if is_secret(self.name.as_bytes()) {
             return format!("{}: '{} ***'", self.origin, self.name);
         }
         let args = self.args.iter().map(|arg| String::from_utf8_lossy(arg).into_owned());
         let args: Vec<String> = args.collect();
         format!("{}: '{} {}'", self.origin, self.name, args.join(" "))
     }
+}
+
+/// Whether a directive's value must not be shown in logs.
+pub fn is_secret(name: &[u8]) -> bool {
+    SECRETS.iter().any(|secret| secret.as_bytes().eq_ignore_ascii_case(name))
 }
 
 const SECRETS: [&str; 5] =

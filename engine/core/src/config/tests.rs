@@ -162,3 +162,15 @@ fn only_a_user_who_may_do_everything_is_taken() {
         assert_eq!(apply("user", closed).unwrap_err().code, "CONFIG_UNSUPPORTED");
     }
 }
+
+#[test]
+fn the_page_on_redis_conf_lists_what_is_in_force() {
+    let page = include_str!("../../../../docs/operations/redis-conf.md");
+    let start = page.find("**In force**").unwrap();
+    let listed = page[start..].split("\n- ").next().unwrap();
+    let listed: Vec<&str> = listed.split('`').skip(1).step_by(2).collect();
+    let rows = table::ROWS.iter().filter(|row| row.class == Class::Working && !row.is_alias());
+    let mut working: Vec<&str> = rows.map(|row| row.name).collect();
+    working.sort_unstable();
+    assert_eq!(listed, working);
+}

@@ -29,7 +29,7 @@ mod zipmap;
 
 pub use inspect::{BigKey, EncodingCounts, InspectOptions, Inspection, TOP_MAX, inspect};
 pub use load::load;
-pub use save::{SaveScratch, save};
+pub use save::{SaveScratch, save, saved_value_bytes};
 pub use verify::verify;
 
 use crate::value::packing::Packing;

@@ -3,7 +3,7 @@
 //! [`SaveScratch`]. Its counterpart is `parse`. Not here: the fork, the file's name, fsync
 //! (`snapshot`, `durable`).
 
-use std::os::fd::RawFd;
+use std::os::fd::{AsRawFd as _, RawFd};
 
 use super::crc::Crc64;
 use super::format::*;
@@ -108,6 +108,26 @@ pub fn save(
     Ok(Saved { size_bytes: save.out.size_bytes(), keys: save.keys })
 }
 
+/// Bytes that a value takes in a file, without its type and key (DEBUG OBJECT).
+///
+/// # Errors
+/// The operating system's error number: there is no `/dev/null`.
+pub fn saved_value_bytes(value: ValueRef<'_>, options: &SaveOptions) -> Result<u64, i32> {
+    let nowhere = std::fs::File::options().write(true).open("/dev/null");
+    let nowhere = nowhere.map_err(|error| error.raw_os_error().unwrap_or(libc::EIO))?;
+    let SaveScratch { mut buffer, mut packer, .. } = SaveScratch::new(options);
+    let mut save = Save {
+        out: Writer::new(nowhere.as_raw_fd(), &mut buffer, false),
+        packer: options.is_compressed.then_some(&mut packer),
+        progress: &mut |_| true,
+        keys: 0,
+        told_bytes: 0,
+        told_keys: 0,
+    };
+    save.value(value)?;
+    Ok(save.out.size_bytes())
+}
+
 /// A save under way.
 pub(super) struct Save<'a, 'b> {
     pub(super) out: Writer<'a>,
@@ -147,6 +167,11 @@ impl Save<'_, '_> {
         let packer = self.packer.as_deref_mut();
         save_string(&mut self.out, packer, entry.key())?;
         self.keys += 1;
+        self.value(value)
+    }
+
+    #[inline]
+    fn value(&mut self, value: ValueRef<'_>) -> Result<(), i32> {
         match value {
             ValueRef::Int(value) => save_int(&mut self.out, value),
             ValueRef::Bytes(bytes) => save_string(&mut self.out, self.packer.as_deref_mut(), bytes),

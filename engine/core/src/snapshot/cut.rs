@@ -100,6 +100,8 @@ impl CutPlan {
         };
         let child = Arc::new(Child::new(pid, self.request.purpose));
         state.save.adopt_child(&child);
+        let fork_ms = u64::try_from(fork_duration.as_millis()).unwrap_or(u64::MAX);
+        state.figures.monitor.note("fork", cut_unix_ms.div_euclid(1000), fork_ms);
         shared.stats.observe_fork(self.request.purpose.label(), fork_duration.as_secs_f64());
         Ok(RunningCut {
             child,

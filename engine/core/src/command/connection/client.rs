@@ -159,8 +159,10 @@ pub fn help(cx: &mut Cx<'_>, _args: Args<'_>) {
             ),
             ("LIST [TYPE <type>|ID <id> ...]", "Connections."),
             ("NO-EVICT (ON|OFF)", "Protect this connection from eviction."),
+            ("PAUSE <milliseconds> [WRITE|ALL]", "Let commands wait."),
             ("REPLY (ON|OFF|SKIP)", "Choose whether commands are answered."),
             ("SETNAME <name>", "Name this connection."),
+            ("UNPAUSE", "End the wait."),
         ],
     );
 }

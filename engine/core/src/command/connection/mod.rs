@@ -3,5 +3,6 @@
 
 pub mod client;
 pub mod client_kill;
+pub mod client_pause;
 pub mod session;
 pub mod transaction;

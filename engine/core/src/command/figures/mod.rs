@@ -7,16 +7,22 @@
 //! by itself, and *quick* ones of a pipeline share a reading: up to sixteen make a *section*, whose
 //! time they share equally. Rejected: reading at each command (5 % of SET at 64 in a pipeline).
 //! Limit: in a pipeline the quick ones of one section look equally long, and the slow log, which
-//! needs the time of one command, does not see them (see [`Figures::time_each`]).
+//! needs the time of one command, does not see them, unless it is asked for commands of less than a
+//! millisecond: then each is measured.
 
 mod latencies;
+mod monitor;
+mod slow;
 
 use std::collections::BTreeMap;
 
 pub use latencies::Latencies;
+pub use monitor::Monitor;
+pub use slow::{SlowEntry, SlowLog, shortened};
 
 use super::table::spec::{BRIEF, FAST};
 use super::table::{self, Spec};
+use crate::config::Config;
 use crate::stopwatch::Stopwatch;
 
 /// Quick commands that share one reading of the clock.
@@ -59,6 +65,12 @@ pub struct Figures {
     is_batch_single: bool,
     is_each_timed: bool,
     has_latencies: bool,
+    /// The slow log.
+    pub slow: SlowLog,
+    /// The latency monitor.
+    pub monitor: Monitor,
+    /// From how many ticks on a command is looked at for one of both.
+    watched_ticks: u64,
 }
 
 /// A call under way: when it began, unless its section is measured instead.
@@ -78,6 +90,9 @@ impl Default for Figures {
             is_batch_single: true,
             is_each_timed: false,
             has_latencies: true,
+            slow: SlowLog::default(),
+            monitor: Monitor::default(),
+            watched_ticks: u64::MAX,
         }
     }
 }
@@ -183,14 +198,27 @@ impl Figures {
         }
     }
 
-    /// Measure every command by itself, quick or not: the slow log is asked for short ones too.
-    pub fn time_each(&mut self, is_each_timed: bool) {
-        self.is_each_timed = is_each_timed;
+    /// Take over what the directives say.
+    pub fn heed(&mut self, config: &Config) {
+        const QUICK_US: i64 = 1000;
+        self.has_latencies = config.latency_tracking;
+        self.slow.truncate(config.slowlog_max_len);
+        self.monitor.threshold_ms = config.latency_monitor_threshold;
+        let is_logging = config.slowlog_log_slower_than >= 0 && config.slowlog_max_len > 0;
+        self.is_each_timed = is_logging && config.slowlog_log_slower_than < QUICK_US;
+        let slow_us = u64::try_from(config.slowlog_log_slower_than).ok().filter(|_| is_logging);
+        let long_us = Some(self.monitor.threshold_ms).filter(|it| *it > 0).map(|it| it * 1000);
+        let watched_us = slow_us.into_iter().chain(long_us).min();
+        let scale = self.ticks_a_microsecond();
+        self.watched_ticks = watched_us.map_or(u64::MAX, |us| (us as f64 * scale) as u64);
     }
 
-    /// Whether the durations of calls are kept apart (`latency-tracking`).
-    pub fn track_latencies(&mut self, has_latencies: bool) {
-        self.has_latencies = has_latencies;
+    /// Whether a command took so long that the slow log or the latency monitor may want it; gives
+    /// microseconds.
+    #[inline]
+    pub fn watched(&self, ticks: Option<u64>) -> Option<u64> {
+        let ticks = ticks.filter(|ticks| *ticks >= self.watched_ticks)?;
+        Some((ticks as f64 / self.ticks_a_microsecond()) as u64)
     }
 
     /// Commands with their figures, in the table's order, those that nobody called left out.
@@ -214,19 +242,6 @@ impl Figures {
     pub fn reset(&mut self) {
         self.commands.fill(CommandFigures::default());
         self.errors.clear();
-    }
-
-    /// Forget the durations of calls of the commands for which `is_meant` holds; gives how many
-    /// had any.
-    pub fn forget_latencies(&mut self, is_meant: impl Fn(&Spec) -> bool) -> usize {
-        let mut forgotten = 0;
-        for (id, figures) in (0..).zip(self.commands.iter_mut()) {
-            if figures.latencies.calls() > 0 && table::by_id(id).is_some_and(&is_meant) {
-                figures.latencies.clear();
-                forgotten += 1;
-            }
-        }
-        forgotten
     }
 }
 
@@ -260,7 +275,7 @@ mod tests {
         assert_eq!(run(&mut figures, &["get"]), [true]);
         assert_eq!(run(&mut figures, &["get", "set", "keys", "get"]), [false, false, true, false]);
         assert_eq!(run(&mut figures, &["get"; 40]), [false; 40]);
-        figures.time_each(true);
+        figures.is_each_timed = true;
         assert_eq!(run(&mut figures, &["get", "set"]), [true, true]);
         for (name, calls) in [("get", 44), ("set", 2), ("keys", 1)] {
             assert_eq!(of(&figures, name).calls, calls, "{name}");

@@ -49,7 +49,7 @@ pub fn randomkey(cx: &mut Cx<'_>, _args: Args<'_>) {
     while let Some(entry) = cx.state.keyspace.db(db).random(draw()) {
         let key = entry.key().to_vec();
         let was_expired = entry.is_expired(cx.now_ms);
-        if !was_expired || cx.state.are_writes_paused {
+        if !was_expired || cx.state.is_data_held() {
             return cx.reply.bulk(&key);
         }
         cx.is_there(db, &key);

@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::process::failure;
 use crate::command::{Cx, texts};
 use crate::job;
+use crate::rdb::{self, SaveOptions};
 use crate::resp::Args;
-use crate::value::ValueRef;
 
 /// DEBUG subcommand [arguments].
 pub fn debug(cx: &mut Cx<'_>, args: Args<'_>) {
@@ -75,6 +75,12 @@ fn object(cx: &mut Cx<'_>, key: &[u8]) {
     let Some(entry) = cx.state.keyspace.db(cx.session.db).get(key) else {
         return cx.reply.error(texts::NO_SUCH_KEY);
     };
+    let options = SaveOptions {
+        is_compressed: cx.state.config.rdbcompression,
+        is_checksummed: false,
+        ctime_unix_s: 0,
+        used_memory_bytes: 0,
+    };
     let idle_seconds = entry.idle_seconds(cx.now_ms);
     let lru = (cx.now_ms / 1000).saturating_sub(idle_seconds as i64) & 0xff_ffff;
     let text = format!(
@@ -82,23 +88,9 @@ fn object(cx: &mut Cx<'_>, key: &[u8]) {
          lru_seconds_idle:{idle_seconds}",
         entry.key().as_ptr(),
         entry.encoding(),
-        serialized_bytes(entry.value()),
+        rdb::saved_value_bytes(entry.value(), &options).unwrap_or(0),
     );
     cx.reply.simple(&text);
-}
-
-/// Bytes of the value in an RDB file, without compression.
-fn serialized_bytes(value: ValueRef<'_>) -> usize {
-    match value {
-        ValueRef::Int(number) if i8::try_from(number).is_ok() => 2,
-        ValueRef::Int(number) if i16::try_from(number).is_ok() => 3,
-        ValueRef::Int(number) if i32::try_from(number).is_ok() => 5,
-        ValueRef::Int(number) => number.to_string().len() + 1,
-        ValueRef::Bytes(bytes) if bytes.len() < 1 << 6 => bytes.len() + 1,
-        ValueRef::Bytes(bytes) if bytes.len() < 1 << 14 => bytes.len() + 2,
-        ValueRef::Bytes(bytes) => bytes.len() + 5,
-        collection => collection.elements().unwrap_or(0),
-    }
 }
 
 fn help(cx: &mut Cx<'_>) {

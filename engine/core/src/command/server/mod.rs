@@ -6,6 +6,8 @@ pub mod info;
 mod info_figures;
 mod info_sections;
 pub mod introspect;
+pub mod latency;
 pub mod memory;
 pub mod process;
 pub mod settings;
+pub mod slowlog;

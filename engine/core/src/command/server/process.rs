@@ -93,8 +93,8 @@ pub fn role(cx: &mut Cx<'_>, _args: Args<'_>) {
 pub fn wait(cx: &mut Cx<'_>, args: Args<'_>) {
     match (parse_i64(args.get(1)), parse_i64(args.get(2))) {
         (None, _) => cx.reply.error(texts::NOT_INTEGER),
-        (_, None) => cx.reply.error("ERR timeout is not an integer or out of range"),
-        (_, Some(timeout)) if timeout < 0 => cx.reply.error("ERR timeout is negative"),
+        (_, None) => cx.reply.error(texts::TIMEOUT_NOT_INTEGER),
+        (_, Some(timeout)) if timeout < 0 => cx.reply.error(texts::TIMEOUT_NEGATIVE),
         _ => cx.reply.int(0),
     }
 }

@@ -3,7 +3,9 @@
 
 use super::container;
 use super::spec::*;
-use crate::command::connection::{client, client_kill, session as connection, transaction};
+use crate::command::connection::{
+    client, client_kill, client_pause, session as connection, transaction,
+};
 use crate::command::generic::database;
 
 /// The rows.
@@ -85,6 +87,22 @@ pub(super) const CONNECTION: &[Spec] = &[
                 client_kill::kill,
             )
             .doc("connection", "2.4.0", "Close connections."),
+            spec(
+                "client|pause",
+                -3,
+                ADMIN | NOSCRIPT | LOADING | STALE,
+                CAT_CONNECTION,
+                client_pause::pause,
+            )
+            .doc("connection", "2.9.50", "Let commands wait."),
+            spec(
+                "client|unpause",
+                2,
+                ADMIN | NOSCRIPT | LOADING | STALE,
+                CAT_CONNECTION,
+                client_pause::unpause,
+            )
+            .doc("connection", "6.2.0", "End the wait."),
             spec("client|reply", 3, NOSCRIPT | LOADING | STALE, CAT_CONNECTION, client::reply).doc(
                 "connection",
                 "3.2.0",

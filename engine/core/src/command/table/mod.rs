@@ -3,6 +3,7 @@
 //! file; the slots follow by themselves.
 
 mod connection;
+mod figures;
 mod generic;
 mod hashes;
 mod lists;
@@ -18,7 +19,7 @@ use crate::command::Cx;
 use crate::resp::Args;
 
 /// Families of rows.
-const FAMILIES: [&[Spec]; 8] = [
+const FAMILIES: [&[Spec]; 9] = [
     hashes::HASHES,
     sets::SETS,
     strings::STRINGS,
@@ -26,6 +27,7 @@ const FAMILIES: [&[Spec]; 8] = [
     lists::LISTS,
     generic::GENERIC,
     server::SERVER,
+    figures::FIGURES,
     connection::CONNECTION,
 ];
 

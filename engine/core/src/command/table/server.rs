@@ -4,7 +4,7 @@
 use super::container;
 use super::spec::*;
 use crate::command::generic::database;
-use crate::command::server::{debug, info, introspect, memory, process as server, settings};
+use crate::command::server::{debug, info, introspect, process as server, settings};
 
 /// The rows.
 pub(super) const SERVER: &[Spec] = &[
@@ -116,16 +116,6 @@ pub(super) const SERVER: &[Spec] = &[
         "1.0.0",
         "Tools for tests.",
     ),
-    spec("memory", -2, NONE, 0, container).doc("server", "4.0.0", "Look at memory use.").subs(&[
-        spec("memory|usage", -3, READONLY, 0, memory::usage)
-            .keys(2, 2, 1, &[key(2, "RO", 0, 1)])
-            .doc("server", "4.0.0", "Bytes that a key takes."),
-        spec("memory|help", 2, LOADING | STALE, 0, memory::help).doc(
-            "server",
-            "4.0.0",
-            "List the subcommands.",
-        ),
-    ]),
     spec("role", 1, NOSCRIPT | LOADING | STALE | FAST, CAT_ADMIN | CAT_DANGEROUS, server::role)
         .doc("server", "2.8.12", "Role in replication."),
     spec("wait", 3, NOSCRIPT, CAT_CONNECTION, server::wait)
