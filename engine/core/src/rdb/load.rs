@@ -19,7 +19,7 @@ use crate::value::list::ListMut;
 use crate::value::packing::{Packing, SET_ENTRIES, SET_VALUE_BYTES};
 use crate::value::set::SetMut;
 use crate::value::zset::{Put, ZSetMut};
-use crate::value::{Kind, NewValue, Type, ValueMut};
+use crate::value::{Kind, NewValue, Type, ValueMut, ValueRef, listpack};
 
 /// Parse a whole file into a new keyspace. Nothing is kept when it fails.
 ///
@@ -183,7 +183,9 @@ impl Sink for KeyspaceSink {
         self.edit((), |value, packing| match made {
             Type::String | Type::List => {}
             Type::Set => SetMut::of(value, packing).reserve(elements),
-            Type::ZSet => ZSetMut::of(value, packing).reserve(elements),
+            // Large at first, whatever its size: a packed form has no minus zero, and one that left
+            // it again for a long member would have lost the sign.
+            Type::ZSet => ZSetMut::of(value, packing).reserve_for(elements, usize::MAX),
             Type::Hash => HashMut::of(value, packing).reserve(elements),
         });
     }
@@ -233,7 +235,8 @@ impl Sink for KeyspaceSink {
             Making::Expired | Making::Nothing => return Taken::Expired,
         };
         let db = self.keyspace.db_mut(number);
-        let value = db.draft_mut(&mut draft);
+        let mut value = db.draft_mut(&mut draft);
+        pack_if_small(&mut value, self.packing);
         let is_empty = value.value().is_empty_collection();
         value.finish();
         if is_empty {
@@ -247,6 +250,22 @@ impl Sink for KeyspaceSink {
             self.note_idle(number, &name, seconds);
         }
         Taken::Kept
+    }
+}
+
+/// Pack a sorted set that was read member by member, if the thresholds allow it.
+fn pack_if_small(value: &mut ValueMut<'_>, packing: Packing) {
+    let ValueRef::ZSet(zset) = value.value() else { return };
+    let is_small = zset.len() <= packing.zset_entries
+        && zset.iter().all(|(member, _)| member.len() <= packing.zset_value_bytes);
+    if !is_small || zset.is_empty() {
+        return;
+    }
+    let elements: Vec<(Vec<u8>, f64)> =
+        zset.iter().map(|(member, score)| (member.to_vec(), score)).collect();
+    value.set_packed(Kind::ZSet, &listpack::EMPTY);
+    for (member, score) in &elements {
+        ZSetMut::of(value, packing).put(member, *score);
     }
 }
 

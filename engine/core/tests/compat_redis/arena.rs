@@ -2,7 +2,7 @@
 //! one, which must show no difference: that tries the test itself). Runs of calls go to both at
 //! once; every reply, effect and figure is compared, and what differs is kept with its history.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -13,7 +13,8 @@ use perdure_engine::config::{Access, Config};
 use crate::effects::{Effect, Reader, first_difference};
 use crate::generator::Call;
 use crate::harness::{Client, Engine, shown};
-use crate::peer::{Connection, Peer};
+use crate::peer::{Connection, Directory, Peer};
+use crate::replies::Reply;
 use crate::same::is_same;
 
 /// Calls remembered, and of these how many are shown with a difference.
@@ -45,7 +46,7 @@ impl Log for Tap {
 
 enum Server {
     Real(Peer),
-    Ours(Engine, Arc<Tap>),
+    Ours(Engine, Arc<Tap>, Directory),
 }
 
 impl Server {
@@ -55,26 +56,28 @@ impl Server {
 
     fn ours() -> Self {
         let mut config = Config::redis_defaults();
+        let directory = Directory::new();
+        config.dir.clone_from(&directory.0);
         config.save = Vec::new();
         config.enable_debug_command = Access::Yes;
         let engine = Engine::new(config, Clock::system());
         let tap = Arc::new(Tap { gate: Arc::clone(&engine.shared.gate), bytes: Mutex::default() });
         engine.shared.state.lock().effects.attach(Some(tap.clone()));
-        Self::Ours(engine, tap)
+        Self::Ours(engine, tap, directory)
     }
 
     /// Connect; `id` is what the real server called its client.
     fn connect(&self, id: u64) -> Side {
         match self {
             Self::Real(peer) => Side::Real(peer.connect()),
-            Self::Ours(engine, _) => Side::Ours(Box::new(engine.client(id)), VecDeque::new()),
+            Self::Ours(engine, ..) => Side::Ours(Box::new(engine.client(id)), VecDeque::new()),
         }
     }
 
     fn take_log(&mut self) -> Vec<u8> {
         match self {
             Self::Real(peer) => peer.take_log(),
-            Self::Ours(_, tap) => std::mem::take(&mut *tap.bytes.lock()),
+            Self::Ours(_, tap, _) => std::mem::take(&mut *tap.bytes.lock()),
         }
     }
 }
@@ -207,6 +210,18 @@ impl Arena {
 
     /// Begin with both sides empty and alike, whatever happened before.
     fn begin(&mut self) {
+        self.after(&words("FLUSHALL"));
+    }
+
+    /// Save and load on both sides: what was loaded is kept and encoded as there.
+    pub fn reload(&mut self) {
+        self.check_digest();
+        self.after(&words("DEBUG RELOAD"));
+        self.check_digest();
+    }
+
+    /// Reset all clients, let the judge make a call, and count from there.
+    fn after(&mut self, call: &Call) {
         for pair in &mut self.pairs {
             pair.queued = None;
             for side in [&mut pair.real, &mut pair.ours] {
@@ -215,8 +230,8 @@ impl Arena {
         }
         self.pairs[1].real.ask(&words("HELLO 3"));
         self.pairs[1].ours.ask(&words("HELLO 3"));
-        let emptied = self.ask_both(&words("FLUSHALL"));
-        assert_eq!(emptied, [b"+OK\r\n", b"+OK\r\n"]);
+        let [real, ours] = self.ask_both(call).map(|reply| reply.escape_ascii().to_string());
+        assert_eq!([real.as_str(), &ours], ["+OK\\r\\n"; 2], "{}", shown(call));
         for (server, reader) in self.servers.iter_mut().zip(&mut self.readers) {
             reader.effects(&server.take_log());
         }
@@ -346,21 +361,78 @@ impl Arena {
         self.keep(kind, text);
     }
 
-    /// Compare the data.
+    /// Compare the data. Where it differs, find the keys.
     pub fn check_digest(&mut self) {
         let [real, ours] = self.ask_both(&words("DEBUG DIGEST"));
-        if real != ours {
-            let last: Vec<String> =
-                self.history.iter().rev().take(SHOWN_CALLS * 10).map(Past::line).collect();
-            let text = format!(
-                "after call {}: DEBUG DIGEST\n  real: {}\n  ours: {}\nnewest call first:\n{}",
-                self.calls,
-                real.escape_ascii(),
-                ours.escape_ascii(),
-                last.join("\n")
-            );
-            self.keep("DEBUG DIGEST", text);
+        if real == ours {
+            return;
         }
+        let keys = self.differing_keys();
+        let calls = self.calls_on(&[keys.iter().map(|(key, _)| key.clone()).collect()]);
+        let last = self.history.iter().rev().take(2).map(Past::line).collect::<Vec<_>>().join("\n");
+        let keys: Vec<String> = keys.into_iter().map(|(_, shown)| shown).collect();
+        let text = format!(
+            "after call {}: DEBUG DIGEST\n  real: {}\n  ours: {}\n{}\nlast calls:\n{calls}\n{last}",
+            self.calls,
+            real.escape_ascii(),
+            ours.escape_ascii(),
+            keys.join("\n"),
+        );
+        self.keep("DEBUG DIGEST", text);
+    }
+
+    /// The keys whose values, types or expiries differ, and what each side holds.
+    fn differing_keys(&mut self) -> Vec<(Vec<u8>, String)> {
+        let mut found = vec![(Vec::new(), String::new())]; // stands for the command's name
+        for db in 0..16 {
+            self.ask_both(&words(&format!("SELECT {db}")));
+            let lists = self.ask_both(&words("KEYS *"));
+            let keys: BTreeSet<Vec<u8>> =
+                lists.iter().flat_map(|list| Reply::parse(list).words()).collect();
+            for key in keys {
+                let seen = self.contents(&key);
+                let is_same = seen.iter().all(|(call, [a, b])| is_same(call, &[], a, b));
+                if !is_same {
+                    let shown = seen.iter().filter(|(_, [a, _])| !a.starts_with(b"-")).map(
+                        |(call, [a, b])| {
+                            let (a, b) =
+                                (a.escape_ascii().to_string(), b.escape_ascii().to_string());
+                            format!(
+                                "  db {db} {}\n    real: {}\n    ours: {}",
+                                shown(call),
+                                cut(&a),
+                                cut(&b)
+                            )
+                        },
+                    );
+                    let shown = shown.collect::<Vec<_>>().join("\n");
+                    found.push((key, shown));
+                }
+            }
+        }
+        self.ask_both(&words("SELECT 0"));
+        found
+    }
+
+    /// What shows a key, by whatever type it has, on both sides.
+    fn contents(&mut self, key: &[u8]) -> Vec<(Call, [Vec<u8>; 2])> {
+        const LINES: [&str; 8] = [
+            "TYPE",
+            "OBJECT ENCODING",
+            "PEXPIRETIME",
+            "GET",
+            "LRANGE 0 -1",
+            "HGETALL",
+            "SMEMBERS",
+            "ZRANGE 0 -1 WITHSCORES",
+        ];
+        let calls = LINES.map(|line| {
+            let mut call = words(line);
+            let at = if line == "OBJECT ENCODING" { 2 } else { 1 };
+            call.insert(at, key.to_vec());
+            call
+        });
+        calls.into_iter().map(|call| (call.clone(), self.ask_both(&call))).collect()
     }
 
     /// Whether enough was seen.

@@ -2,8 +2,9 @@
 //! then the data set (DEBUG DIGEST), the figures of INFO, and what both logs hold.
 //!
 //! `PERDURE_TEST_SEED` repeats a run, `PERDURE_COMPAT_CALLS` makes it longer, `PERDURE_COMPAT_ONLY`
-//! draws from some families only ("list,set"; see `generator::FAMILIES`), `PERDURE_COMPAT_ROW=1`
-//! compares figures and logs after each call. `make diff` is the long run. A difference is shown with its number, both replies and the last calls on its keys; then
+//! draws from some families only ("list,set"; see `generator::FAMILIES`), `PERDURE_COMPAT_EACH`
+//! is the call from which on figures, logs and data are compared after each. `make diff` is the long
+//! run. A difference is shown with its number, both replies and the last calls on its keys; then
 //! both sides are emptied and the run goes on, so that one run shows all that is wrong.
 
 #![allow(clippy::unwrap_used)] // a test may fail so
@@ -25,16 +26,18 @@ use generator::{Call, Generator};
 use harness::Random;
 
 const CALLS: usize = 40_000;
-/// Calls of one client in a row, at most; and the rows after which the data is compared.
+/// Calls of one client in a row, at most; and the rows after which the data is compared,
+/// and after which both servers save and load.
 const ROW_MAX: usize = 100;
 const ROWS_TO_DIGEST: usize = 16;
+const ROWS_TO_RELOAD: usize = 160;
 
 /// The replies to calls in a row, and the state they leave, are those of a real server.
 #[test]
 fn random_calls_are_answered_as_by_a_real_server() {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
     let calls = number("PERDURE_COMPAT_CALLS").unwrap_or(CALLS);
-    let row_max = number("PERDURE_COMPAT_ROW").unwrap_or(ROW_MAX);
+    let each_from = number("PERDURE_COMPAT_EACH").unwrap_or(usize::MAX);
     let mut generator = Generator::new(Random::from_environment("compat_redis"));
     let mut arena = Arena::new();
     let unknown: BTreeSet<&str> = generator::names().filter(|name| !arena.is_known(name)).collect();
@@ -42,7 +45,7 @@ fn random_calls_are_answered_as_by_a_real_server() {
     let mut rows = 0;
     while arena.calls < calls && !arena.is_over() {
         let who = generator.random.below(2);
-        let length = 1 + generator.random.below(row_max);
+        let length = 1 + generator.random.below(ROW_MAX);
         let mut row: Vec<Call> = Vec::new();
         for _ in 0..1 + generator.random.below(length) {
             let call = generator.next();
@@ -59,11 +62,18 @@ fn random_calls_are_answered_as_by_a_real_server() {
             } else {
                 row.push(call);
             }
+            if arena.calls >= each_from {
+                arena.run(who, &std::mem::take(&mut row));
+                arena.check();
+                arena.check_digest();
+            }
         }
         arena.run(who, &row);
         arena.check();
         rows += 1;
-        if rows % ROWS_TO_DIGEST == 0 {
+        if rows % ROWS_TO_RELOAD == 0 {
+            arena.reload();
+        } else if rows % ROWS_TO_DIGEST == 0 {
             arena.check_digest();
         }
     }

@@ -13,26 +13,43 @@ use perdure_engine::effects::encode_command;
 const CHECKER: &str = "/usr/bin/redis-check-rdb";
 const BUFFER_BYTES: usize = 1 << 18;
 
+/// A directory that is gone when this is dropped.
+pub struct Directory(pub PathBuf);
+
+impl Directory {
+    /// A new, empty one.
+    pub fn new() -> Self {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("perdure-compat-{}-{number}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
 /// A running redis-server 7.0; killed by its process id when dropped.
 pub struct Peer {
     child: Child,
-    directory: PathBuf,
+    directory: Directory,
     /// How much of the append-only file was read.
     log_bytes: u64,
 }
 
 impl Peer {
     pub fn start() -> Self {
-        static NEXT: AtomicUsize = AtomicUsize::new(0);
         assert!(
             Path::new(CHECKER).exists(),
             "{CHECKER} is missing: install the Debian package redis-tools (redis-server is in it)"
         );
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("perdure-compat-{}-{number}", std::process::id());
-        let directory = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(&directory).unwrap();
-        let program = directory.join("redis-server");
+        let directory = Directory::new();
+        let program = directory.0.join("redis-server");
         if !program.exists() {
             std::os::unix::fs::symlink(CHECKER, &program).unwrap();
         }
@@ -40,8 +57,8 @@ impl Peer {
             .args(["--port", "0", "--save", "", "--enable-debug-command", "yes"])
             .args(["--appendonly", "yes", "--appendfsync", "no", "--hz", "10"])
             .args(["--auto-aof-rewrite-percentage", "0"])
-            .args(["--unixsocket".as_ref(), directory.join("s").as_os_str()])
-            .args(["--dir".as_ref(), directory.as_os_str()])
+            .args(["--unixsocket".as_ref(), directory.0.join("s").as_os_str()])
+            .args(["--dir".as_ref(), directory.0.as_os_str()])
             .env("LC_ALL", "C") // what SORT ALPHA goes by
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -54,7 +71,7 @@ impl Peer {
     pub fn connect(&self) -> Connection {
         let deadline = Instant::now() + Duration::from_secs(30);
         loop {
-            match UnixStream::connect(self.directory.join("s")) {
+            match UnixStream::connect(self.directory.0.join("s")) {
                 Ok(stream) => {
                     stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
                     return Connection { stream: BufReader::with_capacity(BUFFER_BYTES, stream) };
@@ -67,7 +84,7 @@ impl Peer {
 
     /// What was appended to its log since the last time.
     pub fn take_log(&mut self) -> Vec<u8> {
-        let path = self.directory.join("appendonlydir/appendonly.aof.1.incr.aof");
+        let path = self.directory.0.join("appendonlydir/appendonly.aof.1.incr.aof");
         let mut file = std::fs::File::open(path).unwrap();
         file.seek(SeekFrom::Start(self.log_bytes)).unwrap();
         let mut bytes = Vec::new();
@@ -81,7 +98,6 @@ impl Drop for Peer {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-        let _ = std::fs::remove_dir_all(&self.directory);
     }
 }
 

@@ -116,6 +116,23 @@ fn a_listpack_that_does_not_say_its_count_is_counted() {
     }
 }
 
+/// A packed sorted set of Redis 7.0 has no minus zero, a large one has: what a member's length
+/// makes large is large from its first member on.
+#[test]
+fn a_minus_zero_keeps_its_sign_where_redis_keeps_it() {
+    let scratch = Scratch::new();
+    for (times, encoding) in [(3, "skiplist"), (1, "listpack")] {
+        let name = "longer than a packed form takes".repeat(times);
+        let members = [(b"zero".as_slice(), -0.0), (name.as_bytes(), 1.0)];
+        let mut file = crate::encoder::File::new(10);
+        let bytes = file.key(5, "z", &crate::encoder::scores_binary(&members)).end(true);
+        let path = scratch.file("dump.rdb", &bytes);
+        let (loaded, _) = load(&path).unwrap();
+        assert_eq!(loaded.db(0).get(b"z").unwrap().encoding(), encoding);
+        assert_eq!(digest(&loaded), Peer::start(&scratch.0).digest(), "{encoding}");
+    }
+}
+
 #[test]
 fn thresholds_change_the_form_and_not_the_data() {
     let scratch = Scratch::new();

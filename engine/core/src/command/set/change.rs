@@ -40,6 +40,10 @@ pub fn smove(cx: &mut Cx<'_>, args: Args<'_>) {
 /// Whether the member was in the source. `None`: another type is there, and that has been answered.
 fn move_member(cx: &mut Cx<'_>, args: Args<'_>) -> Option<bool> {
     let (from, to, member) = (args.get(1), args.get(2), args.get(3));
+    // Both are looked up first: one that has expired goes, even where the other is refused.
+    for key in [from, to] {
+        cx.find(key);
+    }
     // Without a source Redis does not look at the type of the destination.
     if !cx.is_there_typed(from, Type::Set)? {
         return Some(false);
