@@ -13,12 +13,20 @@ from google.longrunning import operations_pb2_grpc as lro_grpc
 from google.longrunning import operations_proto_pb2 as lro
 
 from perdure.control.v1 import restore_pb2, server_service_pb2, server_service_pb2_grpc
-from tests.support.dataset import DATABASES, write_strings
+from tests.support.dataset import DATABASES, write_dataset
 from tests.support.processes import RedisServer, Sidecar, debian_tool, wait_for
 from tests.support.shell import run
 
 KEYS = 1_000_000
 SEED = 20_261_122
+WRITES = (
+    "APPEND order:log one;",
+    "RPUSH order:queue first second",
+    "HSET order:fields state paid total 12.50",
+    "SADD order:tags new 7",
+    "ZADD order:ranks 1.5 first -inf last",
+)
+KEYS_THEN = KEYS + len(WRITES) + 1
 
 
 def test_a_scheduled_snapshot_brings_back_what_was_lost(tmp_path: Path) -> None:
@@ -30,7 +38,7 @@ def test_a_scheduled_snapshot_brings_back_what_was_lost(tmp_path: Path) -> None:
     data = tmp_path / "sidecar" / "data"
     data.mkdir(parents=True)
     with RedisServer(tmp_path / "redis") as origin:
-        write_strings(origin.port, KEYS, SEED)
+        write_dataset(origin.port, KEYS, SEED, plain_node_bytes=6_000)
         with origin.client() as client:
             client.save()
         loaded_digest = origin.digest()
@@ -39,13 +47,14 @@ def test_a_scheduled_snapshot_brings_back_what_was_lost(tmp_path: Path) -> None:
     with Sidecar(tmp_path / "sidecar") as sidecar:
         assert sidecar.digest() == loaded_digest
         _redis_cli(sidecar, "-n", "1", "SET", "order:1", "paid", "EX", "864000")
-        _redis_cli(sidecar, "APPEND", "order:log", "one;")
+        for command in WRITES:
+            _redis_cli(sidecar, *command.split())
         written_digest = sidecar.digest()
         assert written_digest != loaded_digest
 
         sidecar.json("schedule", "create", "each-minute", "--cron", "* * * * *", "--keep-last", "3")
         snapshot = wait_for(lambda: _newest(sidecar, "each-minute"), "the schedule to cut", 150)
-        assert int(snapshot["key_count"]) == KEYS + 2
+        assert int(snapshot["key_count"]) == KEYS_THEN
         assert _redis_cli(sidecar, "FLUSHALL") == "OK"
         assert _redis_cli(sidecar, "DBSIZE") == "0"
 
@@ -57,7 +66,7 @@ def test_a_scheduled_snapshot_brings_back_what_was_lost(tmp_path: Path) -> None:
 
         _restore_over_grpc(sidecar, snapshot["name"])
         assert sidecar.digest() == written_digest
-        assert _keys_by_database(sidecar) == KEYS + 2
+        assert _keys_by_database(sidecar) == KEYS_THEN
         _assert_metrics(sidecar)
         payload = _payload(data / "snapshots", snapshot["name"])
         assert sidecar.stop() == 0
@@ -98,7 +107,7 @@ def _restore_over_grpc(sidecar: Sidecar, name: str) -> None:
         assert finished.WhichOneof("result") == "response", finished
         result = restore_pb2.RestoreResult()
         assert finished.response.Unpack(result), finished.response.type_url
-        assert result.key_count == KEYS + 2
+        assert result.key_count == KEYS_THEN
         assert result.safety_snapshot.startswith("snapshots/")
 
 
