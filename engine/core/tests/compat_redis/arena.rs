@@ -46,7 +46,7 @@ impl Log for Tap {
 
 enum Server {
     Real(Peer),
-    Ours(Engine, Arc<Tap>, Directory),
+    Ours(Engine, Arc<Tap>, #[allow(dead_code)] Directory), // (removed with it),
 }
 
 impl Server {

@@ -15,11 +15,13 @@ const GROUP: &str = "sorted-set";
 pub(super) const ZSETS: &[Spec] = &[
     row("zadd", -4, WRITE | DENYOOM | FAST, add::zadd)
         .keys(1, 1, 1, &[key(1, "RW update", 0, 1)])
+        .member(3)
         .doc(GROUP, "1.2.0", "Set scores of members, with conditions."),
     row("zincrby", 4, WRITE | DENYOOM | FAST, add::zincrby)
         .keys(1, 1, 1, &[key(1, "RW access update", 0, 1)])
+        .member(3)
         .doc(GROUP, "1.2.0", "Add to the score of a member."),
-    row("zrem", -3, WRITE | FAST, remove::zrem).keys(1, 1, 1, DELETED).doc(
+    row("zrem", -3, WRITE | FAST, remove::zrem).keys(1, 1, 1, DELETED).member(2).doc(
         GROUP,
         "1.2.0",
         "Remove members.",
@@ -29,12 +31,12 @@ pub(super) const ZSETS: &[Spec] = &[
         "1.2.0",
         "Number of members.",
     ),
-    row("zscore", 3, READONLY | FAST, read::zscore).keys(1, 1, 1, READ).doc(
+    row("zscore", 3, READONLY | FAST, read::zscore).keys(1, 1, 1, READ).member(2).doc(
         GROUP,
         "1.2.0",
         "Score of a member.",
     ),
-    row("zmscore", -3, READONLY | FAST, read::zmscore).keys(1, 1, 1, READ).doc(
+    row("zmscore", -3, READONLY | FAST, read::zmscore).keys(1, 1, 1, READ).member(2).doc(
         GROUP,
         "6.2.0",
         "Scores of members.",
@@ -49,12 +51,12 @@ pub(super) const ZSETS: &[Spec] = &[
         "2.8.9",
         "Count members between two members.",
     ),
-    row("zrank", 3, READONLY | FAST, read::zrank).keys(1, 1, 1, READ).doc(
+    row("zrank", 3, READONLY | FAST, read::zrank).keys(1, 1, 1, READ).member(2).doc(
         GROUP,
         "2.0.0",
         "Rank of a member, from the lowest score.",
     ),
-    row("zrevrank", 3, READONLY | FAST, read::zrevrank).keys(1, 1, 1, READ).doc(
+    row("zrevrank", 3, READONLY | FAST, read::zrevrank).keys(1, 1, 1, READ).member(2).doc(
         GROUP,
         "2.0.0",
         "Rank of a member, from the highest score.",
