@@ -8,8 +8,10 @@ use super::sort_rows::{Order, Rows, Texts, Weights};
 use crate::command::{Cx, texts};
 use crate::keyspace::Db;
 use crate::resp::Args;
+use crate::value::entry_ref::EntryRef;
 use crate::value::integer::parse_i64;
 use crate::value::list::ListMut;
+use crate::value::zset::{ZSetMut, ZSetRef};
 use crate::value::{Text, Type, ValueRef};
 
 /// SORT key [BY pattern] [LIMIT offset count] [GET pattern ...] [ASC|DESC] [ALPHA] [STORE key].
@@ -147,6 +149,7 @@ fn run(cx: &mut Cx<'_>, args: Args<'_>, can_store: bool) {
         Ok(request) => request,
         Err(text) => return cx.reply.error(text),
     };
+    unpack_zset(cx, args.get(1));
     let Some((elements, window)) = load(cx, args.get(1), &mut request) else { return };
     let mut rows = Rows::new(elements);
     if !request.is_unsorted {
@@ -164,6 +167,19 @@ fn run(cx: &mut Cx<'_>, args: Args<'_>, can_store: bool) {
     match request.store {
         None => answer(cx, &rows, window, &request.gets),
         Some(key) => store(cx, &rows, window, (key, &request.gets)),
+    }
+}
+
+/// A packed sorted set becomes a large one, as Redis's does for good when it is sorted: OBJECT
+/// ENCODING tells, and the sign of a later -0 is kept.
+fn unpack_zset(cx: &mut Cx<'_>, key: &[u8]) {
+    let is_packed = |value| matches!(value, ValueRef::ZSet(ZSetRef::Packed(_)));
+    if cx.find(key).map(EntryRef::value).is_some_and(is_packed) {
+        cx.edit_present(key, Type::ZSet, |value, packing| {
+            let mut zset = ZSetMut::of(value, *packing);
+            let members = zset.as_ref().len();
+            zset.unpack(members);
+        });
     }
 }
 

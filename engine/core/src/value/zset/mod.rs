@@ -299,7 +299,7 @@ impl<'a, 'v> ZSetMut<'a, 'v> {
     }
 
     /// Make a packed set large, with room for `members`.
-    fn unpack(&mut self, members: usize) {
+    pub fn unpack(&mut self, members: usize) {
         if self.value.large_mut().is_some() {
             return;
         }
