@@ -260,6 +260,11 @@ def answer(client: redis.Redis, taken: Step) -> Any:
     found = getattr(client, method)(*args, **options)
     if method.endswith("_iter"):
         found = list(found)
+    return settled(method, found)
+
+
+def settled(method: str, found: Any) -> Any:
+    """Give an answer as it is compared."""
     return in_order(found) if method in UNORDERED else found
 
 
@@ -296,7 +301,8 @@ def test_the_same_steps_in_one_pipeline(
 ) -> None:
     """Goal: many commands of all types in one write, and in one EXEC, answer as one by one."""
     steps = [taken for family in ALL.values() for taken in family]
-    steps = [taken for taken in steps if not taken[0].endswith("_iter")]
+    # Walks are many calls, and what is drawn from many keys differs.
+    steps = [it for it in steps if not it[0].endswith("_iter") and it[0] != "randomkey"]
     found = []
     for server in (shared_sidecar, shared_redis):
         with server.client(protocol=3) as client, client.pipeline(is_transaction) as pipe:
@@ -306,7 +312,7 @@ def test_the_same_steps_in_one_pipeline(
             replies = pipe.execute(raise_on_error=False)
         found.append(
             [
-                (taken, in_order(reply) if taken[0] in UNORDERED else str(reply))
+                (taken, str(reply) if isinstance(reply, Exception) else settled(taken[0], reply))
                 for taken, reply in zip(steps, replies, strict=True)
             ]
         )
