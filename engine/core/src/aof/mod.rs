@@ -7,6 +7,28 @@ pub mod held;
 
 pub use gate::{Gate, GateWaker, Position};
 
+/// `appendfsync`: when a write is as durable as it was asked to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FsyncPolicy {
+    /// Before its reply leaves.
+    Always,
+    /// The kernel has it before its reply leaves; once a second it is fsynced.
+    Everysec,
+    /// The kernel has it before its reply leaves, and fsyncs it when it likes.
+    No,
+}
+
+impl FsyncPolicy {
+    /// The word in redis.conf.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Always => "always",
+            Self::Everysec => "everysec",
+            Self::No => "no",
+        }
+    }
+}
+
 /// Where effects go. Called under the engine lock; must not block on a disk.
 pub trait Log: Send + Sync {
     /// Append whole units as RESP; gives the log position (byte offset) after them.

@@ -3,6 +3,7 @@
 
 use super::kind::Value;
 use super::{Access, Config};
+use crate::aof::FsyncPolicy;
 
 /// A field that one word fills.
 trait Setting {
@@ -47,6 +48,19 @@ impl Setting for Access {
     }
 }
 
+impl Setting for FsyncPolicy {
+    fn value(&self) -> Value {
+        Value::Text(self.word().to_owned())
+    }
+    fn take(&mut self, value: &Value) {
+        *self = match value.shown().as_str() {
+            "always" => Self::Always,
+            "no" => Self::No,
+            _ => Self::Everysec,
+        };
+    }
+}
+
 macro_rules! integers {
     ($($type:ty)*) => { $(impl Setting for $type {
         fn value(&self) -> Value {
@@ -84,6 +98,16 @@ macro_rules! fields {
 }
 
 fields! {
+    "aof-load-truncated": aof_load_truncated;
+    "aof-rewrite-incremental-fsync": aof_rewrite_incremental_fsync;
+    "aof-timestamp-enabled": aof_timestamp_enabled;
+    "aof-use-rdb-preamble": aof_use_rdb_preamble;
+    "appenddirname": appenddirname;
+    "appendfilename": appendfilename;
+    "appendfsync": appendfsync;
+    "appendonly": appendonly;
+    "auto-aof-rewrite-min-size": auto_aof_rewrite_min_size;
+    "auto-aof-rewrite-percentage": auto_aof_rewrite_percentage;
     "databases": databases;
     "dbfilename": dbfilename;
     "enable-debug-command": enable_debug_command;
@@ -96,6 +120,7 @@ fields! {
     "latency-tracking": latency_tracking;
     "list-max-listpack-size": packing.list_node;
     "maxclients": maxclients;
+    "no-appendfsync-on-rewrite": no_appendfsync_on_rewrite;
     "port": port;
     "proto-max-bulk-len": proto_max_bulk_len;
     "rdbchecksum": rdbchecksum;

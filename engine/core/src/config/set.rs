@@ -41,6 +41,9 @@ impl Config {
         for (row, (_, value)) in rows.into_iter().zip(pairs) {
             changed.set_one(row.main(), value).map_err(|reason| failed(row.name, &reason))?;
         }
+        if changed.appendonly != self.appendonly {
+            return Err(failed("appendonly", "not supported here yet"));
+        }
         *self = changed;
         Ok(())
     }

@@ -58,7 +58,6 @@ fn save_lines_of_a_layer_add_up_and_replace_lower_layers() {
 fn what_protects_persists_or_bounds_is_refused_by_name() {
     for (name, value) in [
         ("requirepass", "secret"),
-        ("appendonly", "yes"),
         ("maxmemory", "1gb"),
         ("tls-port", "6380"),
         ("rename-command", "FLUSHALL x"),
@@ -68,7 +67,7 @@ fn what_protects_persists_or_bounds_is_refused_by_name() {
         let error = apply(name, &value.split(' ').collect::<Vec<_>>()).unwrap_err();
         assert_eq!(error.code, "CONFIG_UNSUPPORTED", "{name}");
     }
-    for (name, value) in [("appendonly", "no"), ("maxmemory", "0mb"), ("requirepass", "")] {
+    for (name, value) in [("maxmemory", "0mb"), ("requirepass", "")] {
         assert!(apply(name, &[value]).unwrap().warnings.is_empty(), "{name}");
     }
 }
