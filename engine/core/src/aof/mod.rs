@@ -1,9 +1,12 @@
-//! The log and the reply gate. The gate is in place from the first command; the file-backed log
-//! comes with the AOF. Today: [`Log`] (the contract), [`Gate`] (who may answer), `held` (a log that
-//! tests delay and fail). Guards I5 and I10.
+//! The log and the reply gate: [`Log`] (the contract), [`Gate`] (who may answer), `held` (a log
+//! that tests delay and fail); on the disk `layout` (names), `manifest` (which files make up the
+//! log), `annotation` (lines in it that are no commands). Guards I5 and I10.
 
+pub mod annotation;
 pub mod gate;
 pub mod held;
+pub mod layout;
+pub mod manifest;
 
 pub use gate::{Gate, GateWaker, Position};
 

@@ -17,6 +17,7 @@ mod words;
 use std::collections::BTreeMap;
 
 pub use file::{read_redis_args, read_redis_conf, split_words};
+pub(crate) use kind::quote;
 use kind::{Kind, Reason};
 use row::{Class, Row};
 

@@ -6,27 +6,27 @@ use crc_fast::{CrcAlgorithm, Digest};
 
 /// A running checksum.
 #[derive(Clone, Copy)]
-pub(super) struct Crc64(Digest);
+pub(crate) struct Crc64(Digest);
 
 impl Crc64 {
     /// The checksum of nothing.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(Digest::new(CrcAlgorithm::Crc64Redis))
     }
 
     /// Take every path that later input can take, so that nothing is initialised in the fork child.
-    pub(super) fn warm_up() {
+    pub(crate) fn warm_up() {
         let zeros = [0_u8; 2048];
         let mut warm = Self::new();
         (0..zeros.len()).step_by(7).for_each(|size| warm.update(zeros.get(..size).unwrap_or(&[])));
         std::hint::black_box(warm.value());
     }
 
-    pub(super) fn update(&mut self, bytes: &[u8]) {
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
     }
 
-    pub(super) fn value(&self) -> u64 {
+    pub(crate) fn value(&self) -> u64 {
         self.0.finalize()
     }
 }

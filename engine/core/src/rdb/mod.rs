@@ -27,6 +27,7 @@ mod writer;
 mod ziplist;
 mod zipmap;
 
+pub(crate) use crc::Crc64;
 pub use inspect::{BigKey, EncodingCounts, InspectOptions, Inspection, TOP_MAX, inspect};
 pub use load::load;
 pub use save::{SaveScratch, save, saved_value_bytes};
