@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::aof::Log;
+use crate::aof::{Attached, FileLog, Log, LogPosition, Segment};
 
 /// Set when a watched key changed; shared by the session that watches and the table.
 pub type WatchFlag = Arc<AtomicBool>;
@@ -19,6 +19,7 @@ pub struct Effects {
     /// Changes since the last completed save (Redis `rdb_changes_since_last_save`).
     pub dirty: u64,
     log: Option<Arc<dyn Log>>,
+    attached: Arc<Attached>,
     unit: Vec<u8>,
     unit_commands: usize,
     logged_db: Option<usize>,
@@ -26,10 +27,30 @@ pub struct Effects {
 }
 
 impl Effects {
+    /// Nothing has changed; the log will also be put into `attached`.
+    pub fn new(attached: Arc<Attached>) -> Self {
+        Self { attached, ..Self::default() }
+    }
+
     /// Attach the log that receives the effects; `None` means that nothing is logged.
     pub fn attach(&mut self, log: Option<Arc<dyn Log>>) {
+        self.attached.put(log.clone(), None);
         self.log = log;
         self.logged_db = None;
+    }
+
+    /// [`Effects::attach`] the log in files.
+    pub fn attach_file(&mut self, log: Arc<FileLog>) {
+        self.attached.put(Some(Arc::clone(&log) as _), Some(Arc::clone(&log)));
+        self.log = Some(log);
+        self.logged_db = None;
+    }
+
+    /// What follows goes to another file of the attached log ([`FileLog::switch_to`]), which begins
+    /// with a SELECT: each file is replayed from database 0. Gives where it begins.
+    pub fn switch_log(&mut self, log: &FileLog, segment: Segment) -> LogPosition {
+        self.logged_db = None;
+        log.switch_to(segment)
     }
 
     /// Whether effects are logged.

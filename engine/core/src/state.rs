@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
-use crate::aof::Gate;
+use crate::aof::{Attached, Gate};
 use crate::clock::Clock;
 use crate::command::figures::Figures;
 use crate::config::Config;
@@ -78,6 +78,8 @@ pub struct Shared {
     pub state: Mutex<State>,
     /// The reply gate.
     pub gate: Arc<Gate>,
+    /// The log, for those who do not hold the engine lock. Filled in by `state.effects.attach`.
+    pub log: Arc<Attached>,
     /// Lock-free figures.
     pub stats: Stats,
     /// Wall and monotonic time.
@@ -85,7 +87,7 @@ pub struct Shared {
     /// Putting memory back on huge pages after a child.
     pub collapse: Collapse,
     /// Towards the control plane.
-    pub events: Events,
+    pub events: Arc<Events>,
     /// Told to wake connections whose writes waited, or whose client was killed.
     pub loops: Mutex<Vec<Arc<dyn LoopWaker>>>,
     /// The engine is stopping: loops end.
@@ -113,10 +115,11 @@ impl Shared {
             last_bgsave_seconds: -1,
             ..SaveState::default()
         };
+        let log = Arc::<Attached>::default();
         Self {
             state: Mutex::new(State {
                 keyspace: Keyspace::new(config.databases),
-                effects: Effects::default(),
+                effects: Effects::new(Arc::clone(&log)),
                 config,
                 save,
                 are_writes_paused: false,
@@ -126,10 +129,11 @@ impl Shared {
                 clients: HashMap::new(),
             }),
             gate: Arc::default(),
+            log,
             stats,
             clock: Arc::new(clock),
             collapse: Collapse::default(),
-            events: Events::default(),
+            events: Arc::default(),
             loops: Mutex::default(),
             is_stopping: AtomicBool::new(false),
             run_id,

@@ -3,7 +3,11 @@
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU16, AtomicU64, Ordering};
 
+use std::sync::Arc;
+
 use parking_lot::Mutex;
+
+use crate::aof::LogFigures;
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
@@ -115,6 +119,8 @@ pub struct Stats {
     pub forks: Mutex<Vec<(&'static str, Histogram)>>,
     /// The last fork, microseconds.
     pub last_fork_us: AtomicU64,
+    /// What the log in files does.
+    pub log: Arc<LogFigures>,
 }
 
 /// Upper edges of duration histograms, seconds: 1-2.5-5 steps from 100 us to 10 s.

@@ -15,10 +15,18 @@
 //! the connection closes) while replies of reads leave: the one exception of I10, which INFO and a
 //! metric report. It is the log's exception, so a read still waits for its epoch.
 
+//!
+//! Waking a loop costs a system call, so a change wakes only after somebody has said that he waits:
+//! he calls [`Gate::watch`], looks once more whether [`Gate::changes`] has moved since he looked
+//! first, and only then sleeps.
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
+
+/// Epochs of the log of which the beginning is remembered.
+const LOG_EPOCHS_KEPT: usize = 64;
 
 /// Called, from any thread, when replies that waited may leave now.
 pub trait GateWaker: Send + Sync {
@@ -26,13 +34,30 @@ pub trait GateWaker: Send + Sync {
     fn wake(&self);
 }
 
+/// Where something stands in the log: what a snapshot and a shipped log name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LogPosition {
+    /// One unbroken log.
+    pub epoch: u64,
+    /// Byte in that epoch's log, annotations included, over several files.
+    pub offset: u64,
+}
+
 /// What a reply shows: the data set it was read from, and how far its log had come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Position {
     /// How many whole data sets have taken the live one's place.
     pub epoch: u64,
-    /// The log's end, in bytes.
+    /// The log's end: a gate offset, which only grows while the process lives, over all epochs of
+    /// the log. [`Gate::log_position`] says where that is in the log.
     pub offset: u64,
+}
+
+/// An epoch of the log and the gate offset of its first byte.
+#[derive(Debug, Clone, Copy)]
+struct LogEpoch {
+    epoch: u64,
+    begins_at: u64,
 }
 
 /// Who may answer. Shared by the log, the server loops and the border; never needs the engine lock.
@@ -40,9 +65,13 @@ pub struct Position {
 pub struct Gate {
     appended: AtomicU64,
     released: AtomicU64,
+    fsynced: AtomicU64,
     epoch: AtomicU64,
     durable_epoch: AtomicU64,
     has_failed: AtomicBool,
+    log_epochs: Mutex<Vec<LogEpoch>>,
+    changes: AtomicU64,
+    is_watched: AtomicBool,
     wakers: Mutex<Vec<Arc<dyn GateWaker>>>,
 }
 
@@ -60,6 +89,11 @@ impl Gate {
     /// Up to where the log is as durable as the policy says.
     pub fn released(&self) -> u64 {
         self.released.load(Ordering::Acquire)
+    }
+
+    /// Up to where the log is fsynced.
+    pub fn fsynced(&self) -> u64 {
+        self.fsynced.load(Ordering::Acquire)
     }
 
     /// Whether the log has failed and not yet been replaced.
@@ -96,17 +130,46 @@ impl Gate {
         self.wake_all();
     }
 
+    /// The log up to `offset` is fsynced. Releases nothing: the policy may ask for more.
+    pub fn advance_fsynced(&self, offset: u64) {
+        self.fsynced.fetch_max(offset, Ordering::AcqRel);
+        self.wake_all();
+    }
+
     /// The log failed: new writes are refused, replies of writes stay.
     pub fn fail(&self) {
         self.has_failed.store(true, Ordering::Release);
         self.wake_all();
     }
 
-    /// A new log (base included) holds everything up to now.
-    pub fn recover(&self) {
-        self.released.fetch_max(self.appended(), Ordering::AcqRel);
+    /// The log is well again, and holds everything up to `offset` (with a new base, or since the
+    /// disk takes bytes again).
+    pub fn recover(&self, offset: u64) {
+        self.released.fetch_max(offset, Ordering::AcqRel);
         self.has_failed.store(false, Ordering::Release);
         self.wake_all();
+    }
+
+    /// A log goes on, or begins, in `epoch`, whose first byte has the gate offset `begins_at` (under
+    /// the engine lock, or before the log is attached).
+    pub fn begin_log_epoch(&self, epoch: u64, begins_at: u64) {
+        let mut epochs = self.log_epochs.lock();
+        if epochs.len() == LOG_EPOCHS_KEPT {
+            epochs.remove(0);
+        }
+        epochs.push(LogEpoch { epoch, begins_at });
+    }
+
+    /// There is no log any more: nothing has a position.
+    pub fn end_log_epochs(&self) {
+        self.log_epochs.lock().clear();
+    }
+
+    /// Where a gate offset stands in the log; `None` without a log, or from before it.
+    pub fn log_position(&self, offset: u64) -> Option<LogPosition> {
+        let epochs = self.log_epochs.lock();
+        let found = epochs.iter().rev().find(|it| it.begins_at <= offset)?;
+        Some(LogPosition { epoch: found.epoch, offset: offset - found.begins_at })
     }
 
     /// Register who is told of releases.
@@ -114,7 +177,22 @@ impl Gate {
         self.wakers.lock().push(waker);
     }
 
+    /// Somebody waits for a change from now on: the next one wakes everybody once. Look at
+    /// [`Gate::changes`] again between this and sleeping.
+    pub fn watch(&self) {
+        self.is_watched.store(true, Ordering::SeqCst);
+    }
+
+    /// How often the gate has changed.
+    pub fn changes(&self) -> u64 {
+        self.changes.load(Ordering::SeqCst)
+    }
+
+    /// Either the sleeper sees the new count, or this sees that he watches.
     fn wake_all(&self) {
-        self.wakers.lock().iter().for_each(|waker| waker.wake());
+        self.changes.fetch_add(1, Ordering::SeqCst);
+        if self.is_watched.load(Ordering::SeqCst) && self.is_watched.swap(false, Ordering::SeqCst) {
+            self.wakers.lock().iter().for_each(|waker| waker.wake());
+        }
     }
 }

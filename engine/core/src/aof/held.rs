@@ -12,6 +12,7 @@ use super::{Gate, Log};
 struct Held {
     bytes: Vec<u8>,
     is_holding: bool,
+    asked: u64,
 }
 
 /// Collects what is appended. Releases at once, until told to hold.
@@ -40,12 +41,19 @@ impl HeldLog {
         held.is_holding = false;
         let end = self.base + held.bytes.len() as u64;
         drop(held);
+        self.gate.advance_fsynced(end);
         self.gate.release(end);
     }
 
     /// Release up to a position that an append gave; goes on holding.
     pub fn release_to(&self, position: u64) {
+        self.gate.advance_fsynced(position);
         self.gate.release(position);
+    }
+
+    /// Up to where somebody asked for an fsync.
+    pub fn asked(&self) -> u64 {
+        self.held.lock().asked
     }
 
     /// Release all from another thread after `delay`, as a slow disk would.
@@ -65,8 +73,12 @@ impl HeldLog {
 
     /// A new base holds everything: what waited leaves, and the log releases at once again.
     pub fn recover(&self) {
-        self.held.lock().is_holding = false;
-        self.gate.recover();
+        let mut held = self.held.lock();
+        held.is_holding = false;
+        let end = self.base + held.bytes.len() as u64;
+        drop(held);
+        self.gate.advance_fsynced(end);
+        self.gate.recover(end);
     }
 
     /// Everything appended so far.
@@ -85,9 +97,15 @@ impl Log for HeldLog {
         let is_holding = held.is_holding;
         drop(held);
         if !is_holding {
+            self.gate.advance_fsynced(end);
             self.gate.release(end);
         }
         end
+    }
+
+    fn ask_fsync(&self, offset: u64) {
+        let mut held = self.held.lock();
+        held.asked = held.asked.max(offset);
     }
 
     fn gate(&self) -> &Gate {

@@ -1,14 +1,20 @@
-//! The log and the reply gate: [`Log`] (the contract), [`Gate`] (who may answer), `held` (a log
-//! that tests delay and fail); on the disk `layout` (names), `manifest` (which files make up the
-//! log), `annotation` (lines in it that are no commands). Guards I5 and I10.
+//! The append-only file: what its parts agree on. [`Log`] is the contract between those who execute
+//! and the log, [`Gate`] says who may answer, [`attached`] is where the loops find the log without
+//! the engine lock. [`log`] is the log in files; `held` is one in memory that tests delay and fail.
+//! On the disk: `layout` (names), `manifest` (which files make up the log), `annotation` (lines in
+//! it that are no commands). Guards I5 and I10.
 
 pub mod annotation;
+pub mod attached;
 pub mod gate;
 pub mod held;
 pub mod layout;
+pub mod log;
 pub mod manifest;
 
-pub use gate::{Gate, GateWaker, Position};
+pub use attached::Attached;
+pub use gate::{Gate, GateWaker, LogPosition, Position};
+pub use log::{FileLog, LogFigures, LogSettings, Segment};
 
 /// `appendfsync`: when a write is as durable as it was asked to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,10 +38,20 @@ impl FsyncPolicy {
     }
 }
 
-/// Where effects go. Called under the engine lock; must not block on a disk.
+/// Where effects go. Two halves: what happens under the engine lock touches no disk; what touches
+/// the disk happens without it.
 pub trait Log: Send + Sync {
-    /// Append whole units as RESP; gives the log position (byte offset) after them.
+    /// Append whole units as RESP, under the engine lock. Gives the gate offset after them.
     fn append(&self, effects: &[u8]) -> u64;
+
+    /// After a turn's executing and before its replies, without the engine lock: what was appended
+    /// goes towards the disk. `everysec` and `no`: one write by the caller, then the gate opens;
+    /// `always`: the log's thread is woken. Cheap when there is nothing to write.
+    fn push(&self) {}
+
+    /// Somebody waits until `offset` is fsynced, whatever the policy. Waits for nothing itself.
+    fn ask_fsync(&self, offset: u64);
+
     /// The gate that this log opens as its bytes become as durable as the policy says.
     fn gate(&self) -> &Gate;
 }

@@ -19,6 +19,7 @@ use super::inbox::Inbox;
 use super::listen::Listeners;
 use super::output::Flushed;
 use super::slots::Slots;
+use crate::aof::GateWaker;
 use crate::command;
 use crate::limits::{OUTPUT_BUFFER_BYTES_MAX, QUERY_BUFFER_BYTES_MAX};
 
@@ -88,6 +89,7 @@ impl EventLoop {
                 self.dispatch(*event);
             }
             self.run_busy();
+            self.door.shared.log.push();
             self.flush_all();
             self.sweep();
         }
@@ -120,14 +122,19 @@ impl EventLoop {
         self.inbox.begin();
         let sockets = self.inbox.take_sockets();
         self.adopt(sockets);
+        self.list_gated();
+        if self.inbox.take_review() {
+            self.review();
+        }
+    }
+
+    /// Those whose replies wait at the gate are to be looked at again.
+    fn list_gated(&mut self) {
         for token in std::mem::take(&mut self.gated) {
             if let Some(connection) = self.slots.get(token) {
                 connection.is_gated = false;
                 self.list_to_flush(token);
             }
-        }
-        if self.inbox.take_review() {
-            self.review();
         }
     }
 
@@ -206,7 +213,20 @@ impl EventLoop {
         }
     }
 
+    /// Flush all that is listed; afterwards the gate wakes this loop if replies wait for it.
     fn flush_all(&mut self) {
+        let changes = self.door.shared.gate.changes();
+        self.flush_listed();
+        if !self.gated.is_empty() {
+            let gate = &self.door.shared.gate;
+            self.inbox.watch_gate(gate);
+            if gate.changes() != changes {
+                GateWaker::wake(&*self.inbox); // it may have opened before anybody watched it
+            }
+        }
+    }
+
+    fn flush_listed(&mut self) {
         let mut tokens = std::mem::take(&mut self.to_flush);
         let (mut sent, mut writes) = (0, 0);
         for token in tokens.drain(..) {

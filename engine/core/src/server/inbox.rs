@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::Mutex;
 
 use super::epoll::EventFd;
-use crate::aof::GateWaker;
+use crate::aof::{Gate, GateWaker};
 use crate::state::LoopWaker;
 
 /// The door of one loop.
@@ -19,6 +19,8 @@ pub struct Inbox {
     is_signalled: AtomicBool,
     /// Look again at killed clients, paused writes and the stop flag.
     is_review_due: AtomicBool,
+    /// Replies of this loop wait at the gate.
+    is_gated: AtomicBool,
     /// Sockets accepted by loop 0 for this one. Bounded by `maxclients`, which is checked before.
     sockets: Mutex<Vec<TcpStream>>,
 }
@@ -33,6 +35,7 @@ impl Inbox {
             eventfd: EventFd::new()?,
             is_signalled: AtomicBool::new(false),
             is_review_due: AtomicBool::new(false),
+            is_gated: AtomicBool::new(false),
             sockets: Mutex::new(Vec::new()),
         })
     }
@@ -53,6 +56,12 @@ impl Inbox {
     pub fn begin(&self) {
         self.eventfd.drain();
         self.is_signalled.swap(false, Ordering::SeqCst);
+    }
+
+    /// The next change of the gate makes the descriptor readable, once.
+    pub fn watch_gate(&self, gate: &Gate) {
+        self.is_gated.store(true, Ordering::SeqCst);
+        gate.watch();
     }
 
     /// Sockets handed over since the last call.
@@ -81,6 +90,8 @@ impl LoopWaker for Inbox {
 
 impl GateWaker for Inbox {
     fn wake(&self) {
-        self.signal();
+        if self.is_gated.swap(false, Ordering::SeqCst) {
+            self.signal();
+        }
     }
 }
