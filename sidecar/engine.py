@@ -53,6 +53,7 @@ _CLASSES: tuple[tuple[str, type[PerdureError]], ...] = (
     ("OUT_OF_MEMORY", ExhaustedError),
     ("MEMORY_", ExhaustedError),
     ("CONFIG_", ConfigError),
+    ("AOF_", CorruptError),
     ("RDB_", CorruptError),
 )
 

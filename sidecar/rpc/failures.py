@@ -79,6 +79,7 @@ STATUS_BY_CODE: dict[str, Code] = {
 }
 # Families of codes; the engine's as `sidecar.engine` sorts them into classes.
 STATUS_BY_PREFIX: tuple[tuple[str, Code], ...] = (
+    ("AOF_", Code.DATA_LOSS),
     ("BOOT_SOURCE_", Code.FAILED_PRECONDITION),
     ("CONFIG_", Code.INVALID_ARGUMENT),
     ("MEMORY_", Code.RESOURCE_EXHAUSTED),

@@ -23,6 +23,7 @@ pub mod keyspace;
 pub mod limits;
 pub mod rates;
 pub mod rdb;
+mod read_ahead;
 mod reclaim;
 pub mod resp;
 pub mod server;

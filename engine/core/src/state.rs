@@ -30,6 +30,8 @@ pub struct State {
     pub save: SaveState,
     /// Writes wait (a commit is between its safety cut and its switch).
     pub are_writes_paused: bool,
+    /// A log is being replayed: no key's time is over until the log says so.
+    pub is_replaying: bool,
     /// CLIENT PAUSE.
     pub pause: Option<ClientPause>,
     /// DEBUG SET-ACTIVE-EXPIRE.
@@ -123,6 +125,7 @@ impl Shared {
                 config,
                 save,
                 are_writes_paused: false,
+                is_replaying: false,
                 pause: None,
                 is_active_expire_on: true,
                 figures,

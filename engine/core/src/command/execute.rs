@@ -37,6 +37,11 @@ impl Known {
         Some(usize::from(self.0?.first_member)).filter(|&index| index > 0)
     }
 
+    /// The command, or the subcommand, that a call of it names.
+    pub(super) fn resolve(self, args: Args<'_>) -> Resolved {
+        resolve_known(self.0, args)
+    }
+
     /// Whether it may run so long that the time read before it is old afterwards (DEBUG SLEEP,
     /// KEYS, EXEC, SAVE ...): all but those that Redis calls fast, and those that set one string.
     pub fn may_take_long(self) -> bool {

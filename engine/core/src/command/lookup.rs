@@ -54,12 +54,18 @@ pub fn expire_cycle(state: &mut State, shared: &Arc<Shared>, now_ms: i64, max: u
 }
 
 impl Cx<'_> {
+    /// Whether the time that a command gives a key is over, so that the key goes at once. Not in a
+    /// replay: the key may be given another time by what follows.
+    pub fn is_past(&self, at_ms: i64) -> bool {
+        at_ms <= self.now_ms && !self.state.is_replaying
+    }
+
     /// Where `key` of `db` stands, after deleting it if its time is over.
     #[inline]
     fn spot(&mut self, db: usize, key: &[u8]) -> Option<Spot> {
         let found = self.state.keyspace.db(db);
         let spot = found.find(key)?;
-        if found.entry_at(spot)?.is_expired(self.now_ms) {
+        if found.entry_at(spot)?.is_expired(self.now_ms) && !self.state.is_replaying {
             if !self.state.is_data_held() {
                 delete_expired(self.state, self.shared, db, key);
             }

@@ -13,6 +13,7 @@ mod glob;
 mod hash;
 mod list;
 mod lookup;
+mod replay;
 mod scanning;
 mod server;
 mod set;
@@ -26,6 +27,7 @@ use std::sync::Arc;
 pub use execute::{Call, Known, disconnect, execute, execute_known};
 pub use glob::matches as glob_matches;
 pub use lookup::expire_cycle;
+pub use replay::{Flaw, Replayer};
 
 use crate::resp::Reply;
 use crate::session::Session;

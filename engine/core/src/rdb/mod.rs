@@ -17,7 +17,6 @@ mod lzf;
 mod packed;
 mod parse;
 mod pass_over;
-mod read_ahead;
 mod reader;
 mod save;
 mod save_collection;

@@ -10,8 +10,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use super::crc::Crc64;
-use super::read_ahead::{Block, Blocks, HEADROOM_BYTES};
 use crate::error::{EngineError, Result};
+use crate::read_ahead::{Block, Blocks, HEADROOM_BYTES};
 
 /// Progress is told so often.
 const PROGRESS_BYTES: u64 = 1024 * 1024;

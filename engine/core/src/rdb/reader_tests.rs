@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use super::super::crc::Crc64;
-use super::super::read_ahead::{Blocks, HEADROOM_BYTES};
 use super::{Manner, Reader};
+use crate::read_ahead::{Blocks, HEADROOM_BYTES};
 
 struct Scratch(PathBuf);
 

@@ -115,6 +115,8 @@ pub enum Stop {
     NeedsMore,
     /// The batch holds as many commands as it may.
     Full,
+    /// A line begins that is no multibulk request ([`Parser::of_log`]).
+    Line,
     /// The connection cannot go on after the commands in the batch.
     Broken(ProtocolError),
 }
@@ -140,6 +142,8 @@ pub struct Parser {
     bulk: Option<usize>,
     /// Arguments found before the input ended.
     partial: Vec<Range>,
+    /// Lines are not taken for inline requests.
+    is_of_log: bool,
 }
 
 enum Step {
@@ -151,6 +155,11 @@ enum Step {
 }
 
 impl Parser {
+    /// A parser of a log: no inline requests, it stops at any other line (an annotation).
+    pub fn of_log() -> Self {
+        Self { is_of_log: true, ..Self::default() }
+    }
+
     /// Append whole commands of `input` to `batch`. Gives how many bytes they take and why it
     /// stopped. The next call must be given the input from there on (and what has arrived
     /// since).
@@ -163,6 +172,9 @@ impl Parser {
             let first = batch.ranges.len();
             let words = batch.words.len();
             let is_inline = self.missing == 0 && input[start] != b'*';
+            if is_inline && self.is_of_log {
+                return (start, Stop::Line);
+            }
             let step = if is_inline {
                 parse_inline(&input[start..], batch)
             } else {
@@ -197,7 +209,7 @@ impl Parser {
 
     /// Forget the command under way: it will be given again from its start.
     pub fn reset(&mut self) {
-        *self = Self::default();
+        *self = Self { is_of_log: self.is_of_log, ..Self::default() };
     }
 
     fn parse_multibulk(

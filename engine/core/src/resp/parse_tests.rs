@@ -23,7 +23,7 @@ fn feed(pieces: &[&[u8]], commands_max: usize) -> (Commands, Option<ProtocolErro
             commands.extend((0..batch.len()).map(|index| batch.args(index, &buffer).to_vecs()));
             buffer.drain(..consumed);
             match stop {
-                Stop::NeedsMore => break,
+                Stop::NeedsMore | Stop::Line => break,
                 Stop::Full => {}
                 Stop::Broken(error) => return (commands, Some(error)),
             }
@@ -122,6 +122,25 @@ fn a_command_beyond_the_query_buffer_closes_without_an_answer() {
     let (_, stop) = parser.parse(&input, &mut Batch::default(), BOUNDS);
     assert_eq!(stop, Stop::Broken(ProtocolError::QueryTooBig));
     assert_eq!(ProtocolError::QueryTooBig.text(), None);
+}
+
+#[test]
+fn a_parser_of_a_log_stops_at_lines_where_a_connection_s_takes_them() {
+    let mut parser = Parser::of_log();
+    let mut batch = Batch::default();
+    for _ in 0..2 {
+        assert_eq!(
+            parser.parse(b"*1\r\n$4\r\nPING\r\n#TS:1\r\n", &mut batch, BOUNDS),
+            (14, Stop::Line)
+        );
+        assert_eq!(parser.parse(b"PING\r\n", &mut batch, BOUNDS), (0, Stop::Line));
+        // An argument may hold what looks like a line; what is under way goes on.
+        assert_eq!(parser.parse(b"*1\r\n$4\r\n#", &mut batch, BOUNDS), (0, Stop::NeedsMore));
+        assert_eq!(parser.parse(b"*1\r\n$4\r\n#abc\r\n", &mut batch, BOUNDS).0, 14);
+        assert_eq!(parser.parse(b"*", &mut batch, BOUNDS), (0, Stop::NeedsMore));
+        parser.reset();
+    }
+    assert_eq!(batch.len(), 4);
 }
 
 #[test]

@@ -108,7 +108,8 @@ impl Runner {
             }
             Some(Cut::Shutdown) => connection.is_shut = true,
             None => match stop {
-                Stop::NeedsMore => {}
+                // Only a log's parser stops at a line.
+                Stop::NeedsMore | Stop::Line => {}
                 Stop::Full => connection.has_more = true,
                 Stop::Broken(_) if connection.session.is_closing => {} // nothing after QUIT counts
                 Stop::Broken(error) => {

@@ -4,7 +4,7 @@
 //! `inbox` (other threads) · `slots` (tokens). What commands mean is not here. Guards I7 (bounds of
 //! input and output) and I10.
 
-mod ahead;
+pub(crate) mod ahead;
 mod batch;
 mod connection;
 mod epoll;

@@ -94,7 +94,7 @@ fn set_expiry(cx: &mut Cx<'_>, args: Args<'_>, meaning: Meaning) {
     if !conditions.allow(held, at_ms) {
         return cx.reply.int(0);
     }
-    if at_ms <= cx.now_ms {
+    if cx.is_past(at_ms) {
         cx.delete(key);
         cx.rewrite(&[b"DEL".as_slice(), key]);
         return cx.reply.int(1);

@@ -83,7 +83,7 @@ pub fn getex(cx: &mut Cx<'_>, args: Args<'_>) {
 }
 
 fn expire_read(cx: &mut Cx<'_>, key: &[u8], unit: Unit, at_ms: i64) {
-    if matches!(unit, Unit::ExAt | Unit::PxAt) && at_ms <= cx.now_ms {
+    if matches!(unit, Unit::ExAt | Unit::PxAt) && cx.is_past(at_ms) {
         cx.delete(key);
         cx.rewrite(&[b"DEL".as_slice(), key]);
         return;

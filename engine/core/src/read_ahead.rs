@@ -1,6 +1,7 @@
-//! An RDB file as blocks in order: read, summed and digested ahead of the parser, by a thread of
-//! its own when the file is long. What bytes mean is not known here. The file's length is the one
-//! at its opening; what fails reaches the parser where the bytes would have stood (`reader`).
+//! A file (an RDB, a log) as blocks in order: read, summed and digested ahead of the parser, by a
+//! thread of its own when the file is long. What bytes mean is not known here (`rdb::reader`,
+//! `aof::replay`). Its length is the one at its opening; what fails reaches the parser where the
+//! bytes would have stood.
 //!
 //! ```text
 //!  a block   │ headroom: free │ bytes of the file ... │
@@ -15,28 +16,28 @@ use std::thread::JoinHandle;
 
 use sha2::{Digest, Sha256};
 
-use super::crc::Crc64;
+use crate::rdb::Crc64;
 
 /// One read asks for so much: small enough that a block is summed while it is in the cache.
 const BLOCK_BYTES: usize = 256 * 1024;
 /// Bytes before a block's own.
-pub(super) const HEADROOM_BYTES: usize = 16 * 1024;
+pub(crate) const HEADROOM_BYTES: usize = 16 * 1024;
 /// Blocks that are read and not parsed yet, at most.
 const BLOCKS_AHEAD: usize = 8;
 /// A file up to this length is read by the thread that parses it.
 const READ_HERE_BYTES_MAX: u64 = 2 * BLOCK_BYTES as u64;
 
 /// Bytes of the file, after the headroom.
-pub(super) struct Block {
+pub(crate) struct Block {
     /// Headroom, then `len` bytes.
-    pub(super) bytes: Vec<u8>,
-    pub(super) len: usize,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) len: usize,
     /// The checksum of everything in the file before this block.
-    pub(super) crc_before: Crc64,
+    pub(crate) crc_before: Crc64,
 }
 
 /// The blocks of one file, in order.
-pub(super) enum Blocks {
+pub(crate) enum Blocks {
     /// Read when they are asked for, into a buffer that was given back.
     Here(Box<Pass>, Option<Vec<u8>>),
     /// Read ahead.
@@ -45,7 +46,7 @@ pub(super) enum Blocks {
 
 impl Blocks {
     /// The blocks of the first `size_bytes` of `file`. `is_digested`: take the SHA-256 on the way.
-    pub(super) fn of(file: File, size_bytes: u64, is_digested: bool) -> io::Result<Self> {
+    pub(crate) fn of(file: File, size_bytes: u64, is_digested: bool) -> io::Result<Self> {
         let pass = Pass {
             file,
             left: size_bytes,
@@ -59,7 +60,7 @@ impl Blocks {
     }
 
     /// The next block; `None` at the end of the file, which may have come too soon.
-    pub(super) fn next(&mut self) -> io::Result<Option<Block>> {
+    pub(crate) fn next(&mut self) -> io::Result<Option<Block>> {
         match self {
             Self::Here(pass, spare) => pass.read(spare.take()),
             Self::Ahead(ahead) => ahead.next(),
@@ -67,7 +68,7 @@ impl Blocks {
     }
 
     /// Take the memory of a block that is done with.
-    pub(super) fn give_back(&mut self, bytes: Vec<u8>) {
+    pub(crate) fn give_back(&mut self, bytes: Vec<u8>) {
         // A long string has made it grow: not to be kept.
         if bytes.capacity() > 2 * (HEADROOM_BYTES + BLOCK_BYTES) {
             return;
@@ -79,7 +80,7 @@ impl Blocks {
     }
 
     /// The SHA-256 of all blocks, lower-case hex; empty if none was taken. After the last block.
-    pub(super) fn sha256(self) -> io::Result<String> {
+    pub(crate) fn sha256(self) -> io::Result<String> {
         let pass = match self {
             Self::Here(pass, _) => *pass,
             Self::Ahead(mut ahead) => ahead.join()?,
@@ -90,7 +91,7 @@ impl Blocks {
 }
 
 /// One pass over a file.
-pub(super) struct Pass {
+pub(crate) struct Pass {
     file: File,
     /// Bytes still to come.
     left: u64,
@@ -128,7 +129,7 @@ impl Pass {
 
 /// A thread that reads ahead. It ends when everything is read, at an error, or when this is
 /// dropped.
-pub(super) struct Ahead {
+pub(crate) struct Ahead {
     blocks: Option<Receiver<io::Result<Block>>>,
     spares: Sender<Vec<u8>>,
     thread: Option<JoinHandle<Pass>>,
