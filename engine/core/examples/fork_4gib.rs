@@ -13,7 +13,8 @@ use perdure_engine::config::Config;
 use perdure_engine::error::{EngineError, Result};
 use perdure_engine::huge_pages;
 use perdure_engine::keyspace::Expiry;
-use perdure_engine::snapshot::{CutPlan, CutRequest, Purpose, RunningCut, Watcher};
+use perdure_engine::rdb::SaveOptions;
+use perdure_engine::snapshot::{CutPlan, CutRequest, Form, Purpose, RunningCut, Watcher};
 use perdure_engine::state::Shared;
 use perdure_engine::value::NewValue;
 
@@ -91,8 +92,12 @@ fn start(shared: &Arc<Shared>) -> Result<RunningCut> {
         purpose: Purpose::Cut,
         target,
         is_replacing: false,
-        is_compressed: false,
-        is_checksummed: false,
+        form: Form::Rdb,
+        options: SaveOptions {
+            is_compressed: false,
+            is_checksummed: false,
+            ..SaveOptions::default()
+        },
     })?;
     plan.start(&mut shared.state.lock(), shared)
 }

@@ -101,6 +101,7 @@ fn save(keyspace: &Keyspace, is_compressed: bool, path: &Path) -> Result<u64, En
         is_checksummed: true,
         ctime_unix_s: 0,
         used_memory_bytes: keyspace.memory_bytes() as u64,
+        ..SaveOptions::default()
     };
     let mut scratch = SaveScratch::new(&options);
     let mut size_bytes = 0;

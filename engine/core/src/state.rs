@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
-use crate::aof::{Attached, Gate};
+use crate::aof::{Attached, Gate, LogPosition};
 use crate::clock::Clock;
 use crate::command::figures::Figures;
 use crate::config::Config;
@@ -141,6 +141,13 @@ impl Shared {
             is_stopping: AtomicBool::new(false),
             run_id,
         }
+    }
+
+    /// Where the log stands whose bytes replies wait for; none without one (under the engine lock,
+    /// between units).
+    pub fn log_position(&self) -> Option<LogPosition> {
+        self.log.file().filter(|log| log.is_binding())?;
+        self.gate.log_position(self.gate.appended())
     }
 
     /// Wake every loop.

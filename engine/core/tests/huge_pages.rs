@@ -14,7 +14,8 @@ use perdure_engine::config::Config;
 use perdure_engine::error::{EngineError, Result};
 use perdure_engine::huge_pages;
 use perdure_engine::keyspace::{Expiry, Keyspace};
-use perdure_engine::snapshot::{CutPlan, CutRequest, Purpose, RunningCut, Watcher};
+use perdure_engine::rdb::SaveOptions;
+use perdure_engine::snapshot::{CutPlan, CutRequest, Form, Purpose, RunningCut, Watcher};
 use perdure_engine::state::Shared;
 use perdure_engine::value::NewValue;
 
@@ -43,8 +44,12 @@ fn start_stopped(shared: &Arc<Shared>, dir: &Dir) -> RunningCut {
         purpose: Purpose::Cut,
         target: dir.file("cut.rdb").into(),
         is_replacing: false,
-        is_compressed: false,
-        is_checksummed: true,
+        form: Form::Rdb,
+        options: SaveOptions {
+            is_compressed: false,
+            is_checksummed: true,
+            ..SaveOptions::default()
+        },
     })
     .unwrap();
     let mut state = shared.state.lock();

@@ -11,6 +11,7 @@ use std::cell::Cell;
 use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 
+use perdure_engine::aof::save_commands;
 use perdure_engine::keyspace::{Expiry, Keyspace};
 use perdure_engine::rdb::{self, LoadOptions, SaveOptions, SaveScratch};
 use perdure_engine::value::NewValue;
@@ -150,8 +151,7 @@ fn a_save_allocates_and_frees_nothing() {
 
 fn save_counted(keyspace: &Keyspace, scratch: &Scratch, told_min: u64) {
     for (is_compressed, is_checksummed) in [(true, true), (false, false)] {
-        let options =
-            SaveOptions { is_compressed, is_checksummed, ctime_unix_s: 1, used_memory_bytes: 1 };
+        let options = SaveOptions { is_compressed, is_checksummed, ..SaveOptions::default() };
         let file = std::fs::File::create(&scratch.0).unwrap();
         let mut work = SaveScratch::new(&options);
         let mut told = 0;
@@ -165,6 +165,13 @@ fn save_counted(keyspace: &Keyspace, scratch: &Scratch, told_min: u64) {
         assert_eq!(saved.unwrap().keys, keyspace.len() as u64);
         assert!(told >= told_min, "told {told} times");
     }
+    let options = SaveOptions { is_timestamped: true, ..SaveOptions::default() };
+    let file = std::fs::File::create(&scratch.0).unwrap();
+    let mut work = SaveScratch::new(&options);
+    let before = CALLS.get();
+    let saved = save_commands(keyspace, &options, &mut work, file.as_raw_fd(), &mut |_| true);
+    assert_eq!(CALLS.get() - before, 0, "calls of the allocator while saving commands");
+    assert_eq!(saved.unwrap().keys, keyspace.len() as u64);
 }
 
 #[test]

@@ -2,7 +2,8 @@
 //! and the log, [`Gate`] says who may answer, [`attached`] is where the loops find the log without
 //! the engine lock. [`log`] is the log in files; `held` is one in memory that tests delay and fail.
 //! On the disk: `layout` (names), `manifest` (which files make up the log), `annotation` (lines in
-//! it that are no commands). `replay` makes data of a log again. Guards I5 and I10.
+//! it that are no commands). `plain` writes data as commands, `replay` makes data of them again.
+//! Guards I5 and I10.
 
 pub mod annotation;
 pub mod attached;
@@ -11,11 +12,13 @@ pub mod held;
 pub mod layout;
 pub mod log;
 pub mod manifest;
+mod plain;
 pub mod replay;
 
 pub use attached::Attached;
 pub use gate::{Gate, GateWaker, LogPosition, Position};
 pub use log::{FileLog, LogFigures, LogSettings, Segment};
+pub use plain::save_commands;
 
 /// `appendfsync`: when a write is as durable as it was asked to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

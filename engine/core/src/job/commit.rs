@@ -125,6 +125,7 @@ impl Commit<'_> {
             is_checksummed: state.config.rdbchecksum,
             ctime_unix_s: self.shared.clock.unix_ms().div_euclid(1000),
             used_memory_bytes: keyspace.memory_bytes() as u64,
+            ..SaveOptions::default()
         };
         drop(state);
         let total = keyspace.len() as u64;

@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 use super::report::{cut_json, summary_json};
 use super::table::{Job, cancelled};
 use crate::error::{EngineError, Result};
-use crate::rdb;
+use crate::rdb::{self, SaveOptions};
 use crate::snapshot::{
-    CHILD_WAIT_SECONDS_MAX, CutPlan, CutRequest, Purpose, Watcher, lock_for_child,
+    CHILD_WAIT_SECONDS_MAX, CutPlan, CutRequest, Form, Purpose, Watcher, lock_for_child,
 };
 use crate::state::{Shared, State};
 
@@ -63,13 +63,13 @@ pub fn check_ready(shared: &Shared) -> Result<()> {
 
 /// What to cut where, with the compression and checksum in force.
 pub fn request(state: &State, purpose: Purpose, target: &Path, is_replacing: bool) -> CutRequest {
-    CutRequest {
-        purpose,
-        target: target.to_path_buf(),
-        is_replacing,
+    let options = SaveOptions {
         is_compressed: state.config.rdbcompression,
         is_checksummed: state.config.rdbchecksum,
-    }
+        ..SaveOptions::default()
+    };
+    let target = target.to_path_buf();
+    CutRequest { purpose, target, is_replacing, form: Form::Rdb, options }
 }
 
 /// Cut into the new file `target`. The result is CUT.

@@ -109,6 +109,8 @@ fn write_dump(state: &mut State, shared: &Arc<Shared>) -> Result<()> {
         is_checksummed: state.config.rdbchecksum,
         ctime_unix_s: now_ms.div_euclid(1000),
         used_memory_bytes: state.keyspace.memory_bytes() as u64,
+        log_position: shared.log_position(),
+        ..SaveOptions::default()
     };
     let target = state.config.rdb_path();
     let saved = write_file(&state.keyspace, &options, &target, &mut |_| true)

@@ -29,13 +29,15 @@ mod zipmap;
 pub(crate) use crc::Crc64;
 pub use inspect::{BigKey, EncodingCounts, InspectOptions, Inspection, TOP_MAX, inspect};
 pub use load::load;
-pub use save::{SaveScratch, save, saved_value_bytes};
+pub use save::{AUX_LOG_POSITION, SaveScratch, save, saved_value_bytes};
 pub use verify::verify;
+pub(crate) use writer::Writer;
 
+use crate::aof::LogPosition;
 use crate::value::packing::Packing;
 
 /// Aux fields and switches of a file to be written. Text is prepared before a fork.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SaveOptions {
     /// `rdbcompression`.
     pub is_compressed: bool,
@@ -45,6 +47,31 @@ pub struct SaveOptions {
     pub ctime_unix_s: i64,
     /// Bytes for the aux field `used-mem`.
     pub used_memory_bytes: u64,
+    /// The file is the base of a log (aux field `aof-base`).
+    pub is_log_base: bool,
+    /// Where the log stood; none without a log ([`AUX_LOG_POSITION`]).
+    pub log_position: Option<LogPosition>,
+    /// A base of plain commands begins with a line that tells the time.
+    pub is_timestamped: bool,
+    /// The kernel is asked to begin writing back on the way, so that the fsync at the end does not
+    /// wait for the whole file (`aof-rewrite-incremental-fsync`).
+    pub is_written_back: bool,
+}
+
+impl Default for SaveOptions {
+    /// Compressed, with a checksum, no base of a log.
+    fn default() -> Self {
+        Self {
+            is_compressed: true,
+            is_checksummed: true,
+            ctime_unix_s: 0,
+            used_memory_bytes: 0,
+            is_log_base: false,
+            log_position: None,
+            is_timestamped: false,
+            is_written_back: true,
+        }
+    }
 }
 
 /// Progress of a save: keys written so far, told every few thousand keys and every MiB. Answering

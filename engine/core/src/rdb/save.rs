@@ -22,6 +22,8 @@ const PROGRESS_BYTES: u64 = 1024 * 1024;
 /// Stands in the aux field `redis-ver`: the server whose format this is. Tools choose their parser
 /// by it.
 const REDIS_VERSION: &str = "7.0.15";
+/// The aux field that says where the log stood at the cut: `<epoch>:<offset>`.
+pub const AUX_LOG_POSITION: &str = "perdure-log-position";
 
 /// Memory that a save works in, made before the fork.
 pub struct SaveScratch {
@@ -46,20 +48,26 @@ impl SaveScratch {
     pub fn stamp(&mut self, options: &SaveOptions) {
         self.head = head(options);
     }
+
+    /// The buffer, for another form than this.
+    pub(crate) fn buffer(&mut self) -> &mut [u8] {
+        &mut self.buffer
+    }
 }
 
 fn head(options: &SaveOptions) -> Vec<u8> {
     let mut head = MAGIC.to_vec();
     head.extend_from_slice(format!("{VERSION_WRITTEN:04}").as_bytes());
+    let position = options.log_position.map(|it| format!("{}:{}", it.epoch, it.offset));
     let fields = [
         ("redis-ver", REDIS_VERSION.to_owned()),
         ("redis-bits", usize::BITS.to_string()),
         ("ctime", options.ctime_unix_s.to_string()),
         ("used-mem", options.used_memory_bytes.to_string()),
-        ("aof-base", "0".to_owned()),
+        ("aof-base", u8::from(options.is_log_base).to_string()),
         ("perdure-version", env!("CARGO_PKG_VERSION").to_owned()),
     ];
-    for (name, value) in &fields {
+    for (name, value) in fields.into_iter().chain(position.map(|it| (AUX_LOG_POSITION, it))) {
         head.push(OP_AUX);
         for text in [name.as_bytes(), value.as_bytes()] {
             // All of them are shorter than 64 bytes: the length is one byte.
@@ -85,7 +93,7 @@ pub fn save(
 ) -> Result<Saved, i32> {
     let SaveScratch { buffer, head, packer } = scratch;
     let mut save = Save {
-        out: Writer::new(fd, buffer, options.is_checksummed),
+        out: Writer::new(fd, buffer, options.is_checksummed, options.is_written_back),
         packer: options.is_compressed.then_some(packer),
         progress,
         keys: 0,
@@ -117,7 +125,7 @@ pub fn saved_value_bytes(value: ValueRef<'_>, options: &SaveOptions) -> Result<u
     let nowhere = nowhere.map_err(|error| error.raw_os_error().unwrap_or(libc::EIO))?;
     let SaveScratch { mut buffer, mut packer, .. } = SaveScratch::new(options);
     let mut save = Save {
-        out: Writer::new(nowhere.as_raw_fd(), &mut buffer, false),
+        out: Writer::new(nowhere.as_raw_fd(), &mut buffer, false, false),
         packer: options.is_compressed.then_some(&mut packer),
         progress: &mut |_| true,
         keys: 0,

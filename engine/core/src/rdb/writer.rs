@@ -18,7 +18,7 @@ const WRITE_BACK_BYTES: u64 = 16 * 1024 * 1024;
 const STRETCH_BYTES: usize = 16 * 1024;
 
 /// Writes to a descriptor through a buffer that the caller lends.
-pub(super) struct Writer<'a> {
+pub(crate) struct Writer<'a> {
     fd: RawFd,
     buffer: &'a mut [u8],
     used: usize,
@@ -28,24 +28,31 @@ pub(super) struct Writer<'a> {
     summed: usize,
     crc: Option<Crc64>,
     written: u64,
+    /// Up to where the kernel was asked to write back; all of it when it shall not be asked.
     written_back: u64,
 }
 
 impl<'a> Writer<'a> {
-    pub(super) fn new(fd: RawFd, buffer: &'a mut [u8], is_checksummed: bool) -> Self {
+    pub(crate) fn new(
+        fd: RawFd,
+        buffer: &'a mut [u8],
+        is_checksummed: bool,
+        is_written_back: bool,
+    ) -> Self {
         let crc = is_checksummed.then(Crc64::new);
         let stretch_end = STRETCH_BYTES.min(buffer.len());
-        Self { fd, buffer, used: 0, stretch_end, summed: 0, crc, written: 0, written_back: 0 }
+        let written_back = if is_written_back { 0 } else { u64::MAX };
+        Self { fd, buffer, used: 0, stretch_end, summed: 0, crc, written: 0, written_back }
     }
 
     /// Bytes put so far, those still in the buffer included.
-    pub(super) fn size_bytes(&self) -> u64 {
+    pub(crate) fn size_bytes(&self) -> u64 {
         self.written + self.used as u64
     }
 
     /// Add bytes. More than a buffer of them goes to the file directly.
     #[inline]
-    pub(super) fn put(&mut self, bytes: &[u8]) -> Result<(), i32> {
+    pub(crate) fn put(&mut self, bytes: &[u8]) -> Result<(), i32> {
         let end = self.used + bytes.len();
         if end <= self.stretch_end
             && let Some(place) = self.buffer.get_mut(self.used..end)
@@ -78,7 +85,7 @@ impl<'a> Writer<'a> {
     }
 
     /// The checksum of everything put so far; 0 when none is kept.
-    pub(super) fn checksum(&mut self) -> u64 {
+    pub(crate) fn checksum(&mut self) -> u64 {
         let Some(crc) = &mut self.crc else { return 0 };
         crc.update(self.buffer.get(self.summed..self.used).unwrap_or(&[]));
         self.summed = self.used;
@@ -86,7 +93,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Hand the buffer to the kernel.
-    pub(super) fn flush(&mut self) -> Result<(), i32> {
+    pub(crate) fn flush(&mut self) -> Result<(), i32> {
         self.checksum();
         let filled = self.buffer.get(..self.used).ok_or(libc::EOVERFLOW)?;
         write_all(self.fd, filled)?;
@@ -99,7 +106,7 @@ impl<'a> Writer<'a> {
 
     /// Only a hint: what it answers does not matter, the final fsync is what counts.
     fn start_write_back(&mut self) {
-        if self.written - self.written_back < WRITE_BACK_BYTES {
+        if self.written.saturating_sub(self.written_back) < WRITE_BACK_BYTES {
             return;
         }
         let (from, size) = (self.written_back, self.written - self.written_back);

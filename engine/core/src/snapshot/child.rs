@@ -10,6 +10,8 @@
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicI32, Ordering};
 
+use super::cut::Form;
+use crate::aof::save_commands;
 use crate::failpoint;
 use crate::keyspace::Keyspace;
 use crate::rdb::{self, SaveOptions, SaveScratch, Saved};
@@ -44,6 +46,8 @@ pub const REPORT_BYTES: usize = size_of::<Report>();
 pub struct Room<'a> {
     /// The data, as it was at the fork.
     pub keyspace: &'a Keyspace,
+    /// What to write.
+    pub form: Form,
     /// How to write it.
     pub options: &'a SaveOptions,
     /// Memory to write it with.
@@ -103,7 +107,11 @@ fn write(room: &mut Room<'_>) -> Result<Saved, i32> {
         let report = Report { kind: KIND_PROGRESS, keys, ..Report::default() };
         send(pipe, &report) || last_errno() == libc::EAGAIN // anything else: nobody listens, stop
     };
-    let saved = rdb::save(room.keyspace, room.options, room.scratch, room.file, &mut tell)?;
+    let save = match room.form {
+        Form::Rdb => rdb::save,
+        Form::Commands => save_commands,
+    };
+    let saved = save(room.keyspace, room.options, room.scratch, room.file, &mut tell)?;
     hit("snapshot.child_written")?;
     sync(room.file)?;
     hit("snapshot.child_fsynced")?;

@@ -30,10 +30,20 @@ pub struct CutRequest {
     pub target: PathBuf,
     /// Whether an existing file is replaced (else it is refused).
     pub is_replacing: bool,
-    /// `rdbcompression`.
-    pub is_compressed: bool,
-    /// `rdbchecksum`.
-    pub is_checksummed: bool,
+    /// What the file is.
+    pub form: Form,
+    /// How it is written; what only the cut knows (its instant, memory, where the log stands) is
+    /// filled in then.
+    pub options: SaveOptions,
+}
+
+/// What a cut's file is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// An RDB file.
+    Rdb,
+    /// Plain commands: a log's base without the RDB preamble.
+    Commands,
 }
 
 /// A cut that can start without failing for want of a file or memory.
@@ -43,7 +53,6 @@ pub struct CutPlan {
     file: OwnedFd,
     pipe_read: File,
     pipe_write: OwnedFd,
-    options: SaveOptions,
     scratch: SaveScratch,
 }
 
@@ -63,14 +72,8 @@ impl CutPlan {
         let prepared = Prepared::adopt(temporary, request.target.clone(), request.is_replacing);
         let (pipe_read, pipe_write) = pipe()
             .map_err(|error| EngineError::from_io("open a pipe for", &request.target, &error))?;
-        let options = SaveOptions {
-            is_compressed: request.is_compressed,
-            is_checksummed: request.is_checksummed,
-            ctime_unix_s: 0,
-            used_memory_bytes: 0,
-        };
-        let scratch = SaveScratch::new(&options);
-        Ok(Self { request, prepared, file, pipe_read, pipe_write, options, scratch })
+        let scratch = SaveScratch::new(&request.options);
+        Ok(Self { request, prepared, file, pipe_read, pipe_write, scratch })
     }
 
     /// Fork: the cut is now. Under the engine lock (`state`), when no child runs.
@@ -84,14 +87,17 @@ impl CutPlan {
         failpoint::hit("snapshot.fork")
             .map_err(|error| fork_failed(error.raw_os_error().unwrap_or(libc::EAGAIN)))?;
         let cut_unix_ms = shared.clock.unix_ms();
-        self.options.ctime_unix_s = cut_unix_ms.div_euclid(1000);
-        self.options.used_memory_bytes = state.keyspace.memory_bytes() as u64;
-        self.scratch.stamp(&self.options);
+        let options = &mut self.request.options;
+        options.ctime_unix_s = cut_unix_ms.div_euclid(1000);
+        options.used_memory_bytes = state.keyspace.memory_bytes() as u64;
+        options.log_position = shared.log_position();
+        self.scratch.stamp(options);
         shared.collapse.stop();
         let (pid, fork_duration) = match fork::fork().map_err(fork_failed)? {
             Side::Child => child::run(&mut Room {
                 keyspace: &state.keyspace,
-                options: &self.options,
+                form: self.request.form,
+                options: &self.request.options,
                 scratch: &mut self.scratch,
                 file: self.file.as_raw_fd(),
                 pipe: self.pipe_write.as_raw_fd(),

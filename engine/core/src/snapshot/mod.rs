@@ -16,7 +16,7 @@ mod watch;
 
 pub use child::install_panic_hook;
 pub use collapse::Collapse;
-pub use cut::{CutPlan, CutReport, CutRequest, RunningCut};
+pub use cut::{CutPlan, CutReport, CutRequest, Form, RunningCut};
 pub use save::is_save_due;
 pub use watch::Watcher;
 
@@ -44,6 +44,8 @@ pub enum Purpose {
     Cut,
     /// The undo of a commit.
     Safety,
+    /// A base of the log.
+    Rewrite,
 }
 
 impl Purpose {
@@ -53,6 +55,7 @@ impl Purpose {
             Self::Bgsave => "bgsave",
             Self::Cut => "cut",
             Self::Safety => "safety",
+            Self::Rewrite => "rewrite",
         }
     }
 }

@@ -50,6 +50,7 @@ pub fn options() -> SaveOptions {
         is_checksummed: true,
         ctime_unix_s: 1_790_000_000,
         used_memory_bytes: 1_234_567,
+        ..SaveOptions::default()
     }
 }
 

@@ -10,6 +10,7 @@ mod encodings;
 mod files;
 mod flaws;
 mod peer;
+mod plain;
 mod redis;
 mod round_trip;
 mod samples;

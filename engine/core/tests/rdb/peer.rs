@@ -29,6 +29,11 @@ pub struct Peer {
 impl Peer {
     /// Start on `directory`, where it loads `dump.rdb` if there is one.
     pub fn start(directory: &Path) -> Self {
+        Self::start_with(directory, &[])
+    }
+
+    /// The same with these directives, too.
+    pub fn start_with(directory: &Path, directives: &[&str]) -> Self {
         let program = directory.join("redis-server");
         if !program.exists() {
             std::os::unix::fs::symlink(require(CHECKER), &program).unwrap();
@@ -38,6 +43,7 @@ impl Peer {
             .args(["--port", "0", "--save", "", "--enable-debug-command", "yes"])
             .args(["--unixsocket".as_ref(), socket.as_os_str()])
             .args(["--dir".as_ref(), directory.as_os_str()])
+            .args(directives)
             .stdin(Stdio::null())
             .stdout(std::fs::File::create(directory.join("peer.log")).unwrap())
             .stderr(Stdio::null())

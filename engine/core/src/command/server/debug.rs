@@ -80,6 +80,7 @@ fn object(cx: &mut Cx<'_>, key: &[u8]) {
         is_checksummed: false,
         ctime_unix_s: 0,
         used_memory_bytes: 0,
+        ..SaveOptions::default()
     };
     let idle_seconds = entry.idle_seconds(cx.now_ms);
     let lru = (cx.now_ms / 1000).saturating_sub(idle_seconds as i64) & 0xff_ffff;
