@@ -1,6 +1,8 @@
 //! Replaying a log: what it says is what there is afterwards, and what cannot be executed is refused
 //! with its place, never passed over. Written with the seam's own encoder, read from files.
 
+#![allow(clippy::unwrap_used)] // a test may fail so
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -131,6 +133,36 @@ fn nothing_expires_until_the_log_says_so() {
     assert_eq!(keyspace.db(0).get(b"over").unwrap().expire_at_ms(), Some(past));
     assert_eq!(keyspace.db(0).get(b"kept").unwrap().expire_at_ms(), None);
     assert_eq!(keyspace.len(), 2);
+}
+
+#[test]
+fn function_libraries_are_kept_by_name() {
+    let words = |name: &str, body: &str| format!("#!lua name={name}\n{body}");
+    let (one, other, two) = (words("one", "a"), words("one", "b"), words("two", "c"));
+    let replayed_calls = |calls: &[&[&str]]| {
+        let mut bytes = Vec::new();
+        calls.iter().for_each(|call| encode_command(&mut bytes, call));
+        replayed("functions", &bytes)
+    };
+    let kept = |keyspace: &Keyspace| -> Vec<Vec<u8>> {
+        keyspace.functions().map(<[u8]>::to_vec).collect()
+    };
+    let load: &[&str] = &["FUNCTION", "LOAD", &one];
+    let (keyspace, _) = replayed_calls(&[
+        load,
+        &["function", "load", &two],
+        &["FUNCTION", "LOAD", "REPLACE", &other],
+    ])
+    .unwrap();
+    assert_eq!(kept(&keyspace), [two.as_bytes(), other.as_bytes()]);
+    let (keyspace, _) = replayed_calls(&[load, &["FUNCTION", "DELETE", "one"], load]).unwrap();
+    assert_eq!(kept(&keyspace), [one.as_bytes()]);
+    let (keyspace, _) = replayed_calls(&[load, &["FUNCTION", "FLUSH"]]).unwrap();
+    assert!(kept(&keyspace).is_empty());
+    for calls in [&[load, load] as &[&[&str]], &[&["FUNCTION", "DELETE", "one"]], &[&["FUNCTION"]]]
+    {
+        assert_eq!(replayed_calls(calls).unwrap_err().code, "AOF_COMMAND_REFUSED");
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! A log's bytes to commands: read ahead, parsed by the socket's parser, executed in its batches
-//! (`command::Replayer`). The data set is thrown away when anything fails; which files there are
-//! and how far they count is `recover`'s business. Every byte is hostile (I7).
+//! (`command::Replayer`) or counted (`command::Survey`). What was read is of no use when anything
+//! fails; which files there are and how far they count is `recover`'s business. Every byte is
+//! hostile (I7).
 //!
 //! ```text
 //! *3\r\n$3\r\nSET\r\n...   a command            #...\r\n   an annotation, passed over
@@ -10,7 +11,7 @@ use std::fs::File;
 use std::io::{Seek, SeekFrom};
 use std::path::Path;
 
-use crate::command::Replayer;
+use crate::command::Reader;
 use crate::error::{EngineError, Result};
 use crate::limits::{BATCH_COMMANDS_MAX, BULK_BYTES_MAX, INLINE_BYTES_MAX};
 use crate::read_ahead::{Block, Blocks, HEADROOM_BYTES};
@@ -34,9 +35,9 @@ pub struct Stretch<'a> {
 /// # Errors
 /// `AOF_COMMAND_REFUSED` (unknown, failing, not for a log), `AOF_CORRUPT` (not a command),
 /// `AOF_TRUNCATED` (the stretch ends inside of one), each with path and offset; `CANCELLED`, I/O
-/// codes. The replayer's data set is then of no use.
+/// codes. What was taken in is then of no use.
 pub fn replay(
-    replayer: &mut Replayer,
+    reader: &mut impl Reader,
     stretch: Stretch<'_>,
     progress: &mut dyn FnMut(u64) -> bool,
 ) -> Result<u64> {
@@ -45,17 +46,17 @@ pub fn replay(
     file.seek(SeekFrom::Start(stretch.from)).map_err(wrap)?;
     let blocks = Blocks::of(file, stretch.to.saturating_sub(stretch.from), false).map_err(wrap)?;
     let mut input = Input { blocks, buffer: Vec::new(), at: 0, end: 0, read_bytes: 0 };
-    replayer.begin_file();
+    reader.begin_file();
     let mut work = Work { stretch, parser: Parser::of_log(), batch: Batch::default(), commands: 0 };
     while let Some(block) = input.blocks.next().map_err(wrap)? {
         input.adopt(block, work.parser.needed_bytes());
         let start = input.start();
-        input.at += work.run(replayer, &input.buffer[input.at..input.end], start)?;
+        input.at += work.run(reader, &input.buffer[input.at..input.end], start)?;
         if !progress(input.read_bytes) {
             return Err(cancelled(stretch.path));
         }
     }
-    work.end(replayer, &input)?;
+    work.end(reader, &input)?;
     Ok(work.commands)
 }
 
@@ -110,13 +111,13 @@ const BOUNDS: Bounds = Bounds { commands_max: BATCH_COMMANDS_MAX, bulk_bytes_max
 impl Work<'_> {
     /// Execute what is whole in `input`, which begins at `start` of the stretch; gives how much
     /// that was.
-    fn run(&mut self, replayer: &mut Replayer, input: &[u8], start: u64) -> Result<usize> {
+    fn run(&mut self, reader: &mut impl Reader, input: &[u8], start: u64) -> Result<usize> {
         let mut at = 0;
         loop {
             self.batch.clear();
             let rest = &input[at..];
             let (consumed, stop) = self.parser.parse(rest, &mut self.batch, BOUNDS);
-            if let Err(flaw) = replayer.run(&self.batch, rest) {
+            if let Err(flaw) = reader.run(&self.batch, rest) {
                 let place = start + (at + self.batch.start(flaw.index)) as u64;
                 return Err(self.refuse("AOF_COMMAND_REFUSED", place, &flaw.reason));
             }
@@ -141,12 +142,12 @@ impl Work<'_> {
     }
 
     /// Nothing may be left of the stretch.
-    fn end(&self, replayer: &Replayer, input: &Input) -> Result<()> {
+    fn end(&self, reader: &impl Reader, input: &Input) -> Result<()> {
         let size = self.stretch.to.saturating_sub(self.stretch.from);
         let (start, reason) = match input.start() {
             start if input.read_bytes < size => (start, "the file is shorter than it was"),
             start if start < size => (start, "the log ends inside a command"),
-            start if replayer.is_in_transaction() => (start, "the log ends inside a transaction"),
+            start if reader.is_in_transaction() => (start, "the log ends inside a transaction"),
             _ => return Ok(()),
         };
         Err(self.refuse("AOF_TRUNCATED", start, reason))

@@ -37,6 +37,11 @@ impl Known {
         Some(usize::from(self.0?.first_member)).filter(|&index| index > 0)
     }
 
+    /// Whether there is no such command.
+    pub(super) fn is_none(self) -> bool {
+        self.0.is_none()
+    }
+
     /// The command, or the subcommand, that a call of it names.
     pub(super) fn resolve(self, args: Args<'_>) -> Resolved {
         resolve_known(self.0, args)

@@ -14,6 +14,7 @@ mod hash;
 mod list;
 mod lookup;
 mod replay;
+mod replay_functions;
 mod scanning;
 mod server;
 mod set;
@@ -27,7 +28,7 @@ use std::sync::Arc;
 pub use execute::{Call, Known, disconnect, execute, execute_known};
 pub use glob::matches as glob_matches;
 pub use lookup::expire_cycle;
-pub use replay::{Flaw, Replayer};
+pub use replay::{Flaw, Reader, Replayer, Survey};
 
 use crate::resp::Reply;
 use crate::session::Session;

@@ -4,11 +4,13 @@
 //! goes when the log says so. A command that does not exist, does not belong in a log, or fails is
 //! a flaw, never passed over (I9). Where the bytes come from is `aof::replay`.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU16, AtomicU32, AtomicU64};
 
 use parking_lot::Mutex;
 
+use super::replay_functions::replay_function;
 use super::table::spec::{READONLY, WRITE};
 use super::table::{Resolved, Spec};
 use super::{Cx, Known};
@@ -24,14 +26,30 @@ use crate::state::{Shared, State};
 /// A reply's memory that is kept for the next command.
 const REPLY_BYTES_KEPT: usize = 64 * 1024;
 
-/// A data set that grows by a log's commands.
+/// What a log's commands are for.
+pub trait Reader {
+    /// Another file begins: in database 0, as Redis replays them.
+    fn begin_file(&mut self);
+
+    /// Take a batch.
+    ///
+    /// # Errors
+    /// The first command that cannot be; those before it have been taken.
+    fn run(&mut self, batch: &Batch, input: &[u8]) -> Result<(), Flaw>;
+
+    /// Whether a MULTI waits for its EXEC.
+    fn is_in_transaction(&self) -> bool;
+}
+
+/// A data set that grows by a log's commands. What stands in a transaction runs at once: whoever
+/// replays knows that the EXEC is there, or throws the data set away.
 pub struct Replayer {
     /// Nobody else's: the lock is there since handlers work under one.
     shared: Arc<Shared>,
     session: Session,
     reply: Reply,
     ahead: Ahead,
-    is_in_transaction: bool,
+    frame: Frame,
 }
 
 /// The first command of a batch that cannot be executed.
@@ -59,40 +77,8 @@ impl Replayer {
             session: Session::new(Arc::new(nobody())),
             reply: Reply::new(Protocol::Resp2),
             ahead: Ahead::default(),
-            is_in_transaction: false,
+            frame: Frame::default(),
         }
-    }
-
-    /// Another file begins: in database 0, as Redis replays them.
-    pub fn begin_file(&mut self) {
-        self.session.db = 0;
-        self.is_in_transaction = false;
-    }
-
-    /// Whether a MULTI waits for its EXEC. What stands between runs at once: whoever replays knows
-    /// that the EXEC is there, or throws the data set away.
-    pub fn is_in_transaction(&self) -> bool {
-        self.is_in_transaction
-    }
-
-    /// Execute a batch.
-    ///
-    /// # Errors
-    /// The first command that cannot be; those before it have been executed.
-    pub fn run(&mut self, batch: &Batch, input: &[u8]) -> Result<(), Flaw> {
-        let shared = Arc::clone(&self.shared);
-        let mut state = shared.state.lock();
-        let mut now_ms = 0;
-        for index in 0..batch.len() {
-            if index % WINDOW == 0 {
-                self.ahead.open(index, state.keyspace.db(self.session.db), batch, input);
-                now_ms = self.shared.clock.unix_ms();
-                state.keyspace.tick(now_ms);
-            }
-            let (args, known) = (batch.args(index, input), self.ahead.known(index));
-            self.step(&mut state, args, known, now_ms).map_err(|reason| Flaw { index, reason })?;
-        }
-        Ok(())
     }
 
     /// The data set.
@@ -109,8 +95,11 @@ impl Replayer {
         known: Known,
         now_ms: i64,
     ) -> Result<(), String> {
+        if known.is_none() && args.get(0).eq_ignore_ascii_case(b"function") {
+            return replay_function(&mut state.keyspace, args);
+        }
         let spec = admit(args, known)?;
-        if !spec.has(WRITE) && self.frame(spec)? {
+        if !spec.has(WRITE) && self.frame.takes(spec)? {
             return Ok(());
         }
         let errors = self.reply.errors;
@@ -135,12 +124,55 @@ impl Replayer {
         Ok(())
     }
 
-    /// What frames writes: whether it was MULTI or EXEC, which are done then.
     #[cold]
-    fn frame(&mut self, spec: &Spec) -> Result<bool, String> {
-        match (spec.name, self.is_in_transaction) {
-            ("multi", false) => self.is_in_transaction = true,
-            ("exec", true) => self.is_in_transaction = false,
+    fn refused(&self, args: Args<'_>) -> String {
+        let reply = self.reply.bytes();
+        let line = reply.split(|byte| *byte == b'\r').next().unwrap_or_default();
+        let text = String::from_utf8_lossy(line.strip_prefix(b"-").unwrap_or(line));
+        format!("'{}' fails: {text}", shown(args.get(0)))
+    }
+}
+
+impl Reader for Replayer {
+    fn begin_file(&mut self) {
+        self.session.db = 0;
+        self.frame = Frame::default();
+    }
+
+    fn is_in_transaction(&self) -> bool {
+        self.frame.is_open
+    }
+
+    fn run(&mut self, batch: &Batch, input: &[u8]) -> Result<(), Flaw> {
+        let shared = Arc::clone(&self.shared);
+        let mut state = shared.state.lock();
+        let mut now_ms = 0;
+        for index in 0..batch.len() {
+            if index % WINDOW == 0 {
+                self.ahead.open(index, state.keyspace.db(self.session.db), batch, input);
+                now_ms = self.shared.clock.unix_ms();
+                state.keyspace.tick(now_ms);
+            }
+            let (args, known) = (batch.args(index, input), self.ahead.known(index));
+            self.step(&mut state, args, known, now_ms).map_err(|reason| Flaw { index, reason })?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether a transaction is open.
+#[derive(Default)]
+struct Frame {
+    is_open: bool,
+}
+
+impl Frame {
+    /// What is no write: true for MULTI and EXEC, which are done then.
+    #[cold]
+    fn takes(&mut self, spec: &Spec) -> Result<bool, String> {
+        match (spec.name, self.is_open) {
+            ("multi", false) => self.is_open = true,
+            ("exec", true) => self.is_open = false,
             ("multi", true) => return Err("a MULTI inside a MULTI".to_owned()),
             ("exec", false) => return Err("an EXEC without its MULTI".to_owned()),
             ("select", _) => return Ok(false),
@@ -149,13 +181,51 @@ impl Replayer {
         }
         Ok(true)
     }
+}
 
-    #[cold]
-    fn refused(&self, args: Args<'_>) -> String {
-        let reply = self.reply.bytes();
-        let line = reply.split(|byte| *byte == b'\r').next().unwrap_or_default();
-        let text = String::from_utf8_lossy(line.strip_prefix(b"-").unwrap_or(line));
-        format!("'{}' fails: {text}", shown(args.get(0)))
+/// Counts a log's commands and executes none: whether each exists, belongs in a log, and has as
+/// many arguments as it takes.
+#[derive(Default)]
+pub struct Survey {
+    frame: Frame,
+    counts: BTreeMap<&'static str, u64>,
+}
+
+impl Survey {
+    /// Commands by name.
+    pub fn counts(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        self.counts.iter().map(|(name, count)| (*name, *count))
+    }
+
+    fn look(&mut self, args: Args<'_>) -> Result<&'static str, String> {
+        let known = Known::look_up(args.get(0));
+        if known.is_none() && args.get(0).eq_ignore_ascii_case(b"function") {
+            return Ok("function");
+        }
+        let spec = admit(args, known)?;
+        if !spec.has(WRITE) {
+            self.frame.takes(spec)?;
+        }
+        Ok(spec.name)
+    }
+}
+
+impl Reader for Survey {
+    fn begin_file(&mut self) {
+        self.frame = Frame::default();
+    }
+
+    fn is_in_transaction(&self) -> bool {
+        self.frame.is_open
+    }
+
+    fn run(&mut self, batch: &Batch, input: &[u8]) -> Result<(), Flaw> {
+        for index in 0..batch.len() {
+            let name =
+                self.look(batch.args(index, input)).map_err(|reason| Flaw { index, reason })?;
+            *self.counts.entry(name).or_default() += 1;
+        }
+        Ok(())
     }
 }
 
@@ -171,7 +241,7 @@ fn admit(args: Args<'_>, known: Known) -> Result<&'static Spec, String> {
 }
 
 /// A name for a message.
-fn shown(name: &[u8]) -> String {
+pub(super) fn shown(name: &[u8]) -> String {
     const SHOWN_BYTES: usize = 64;
     name.get(..SHOWN_BYTES).unwrap_or(name).escape_ascii().to_string()
 }

@@ -131,7 +131,12 @@ fn load_for(shared: &Shared, job: &Job, path: &Path) -> Result<(Keyspace, rdb::S
     let expire_before_ms = Some(shared.clock.unix_ms());
     let is_digested = true;
     let progress = &mut progress;
-    let options = LoadOptions { databases, packing, expire_before_ms, is_digested, progress };
+    let options = LoadOptions {
+        packing,
+        expire_before_ms,
+        is_digested,
+        ..LoadOptions::new(databases, progress)
+    };
     let loaded = rdb::load(path, options);
     if job.is_cancelled() { Err(cancelled()) } else { loaded }
 }

@@ -67,6 +67,13 @@ impl Keyspace {
         self.functions.push(source.into());
     }
 
+    /// Forget the first function library of which `is_meant(source)` holds; gives whether there was
+    /// one.
+    pub fn remove_function(&mut self, is_meant: impl Fn(&[u8]) -> bool) -> bool {
+        let found = self.functions.iter().position(|source| is_meant(source));
+        found.map(|at| self.functions.remove(at)).is_some()
+    }
+
     /// The sources of the function libraries.
     pub fn functions(&self) -> impl Iterator<Item = &[u8]> {
         self.functions.iter().map(|source| &**source)

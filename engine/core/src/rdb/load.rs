@@ -28,13 +28,15 @@ use crate::value::{Kind, NewValue, Type, ValueMut, ValueRef, listpack};
 /// `RDB_TYPE_UNSUPPORTED` (names db and key), `RDB_FUNCTIONS_UNSUPPORTED`,
 /// `RDB_DATABASE_OUT_OF_RANGE`, `RDB_ALIEN` (not an RDB file), `CANCELLED`, I/O codes.
 pub fn load(path: &Path, options: LoadOptions<'_>) -> Result<(Keyspace, Summary)> {
-    let LoadOptions { databases, packing, expire_before_ms, is_digested, progress } = options;
+    let LoadOptions { databases, packing, expire_before_ms, now_ms, is_digested, progress } =
+        options;
+    let now_ms = now_ms.or(expire_before_ms);
     let from = Reader::open(path, Manner { is_past_cache: false, is_digested }, progress)?;
     let keyspace = Keyspace::new(databases);
     let waiting = Vec::with_capacity(WAITING_MAX);
-    let mut sink =
-        KeyspaceSink { keyspace, packing, expire_before_ms, making: Making::Nothing, waiting };
-    if let Some(now_ms) = expire_before_ms {
+    let making = Making::Nothing;
+    let mut sink = KeyspaceSink { keyspace, packing, expire_before_ms, now_ms, making, waiting };
+    if let Some(now_ms) = now_ms {
         sink.keyspace.tick(now_ms); // keys begin to be idle when they are loaded
     }
     let summary = parse(from, &mut sink, false);
@@ -46,6 +48,7 @@ struct KeyspaceSink {
     keyspace: Keyspace,
     packing: Packing,
     expire_before_ms: Option<i64>,
+    now_ms: Option<i64>,
     making: Making,
     /// Keys with their values and databases, in the order of the file.
     waiting: Vec<(usize, KeyHash, Draft)>,
@@ -107,7 +110,7 @@ impl KeyspaceSink {
 
     /// The key was used last so long ago.
     fn note_idle(&mut self, db: usize, name: &[u8], seconds: u64) {
-        if let Some(now_ms) = self.expire_before_ms {
+        if let Some(now_ms) = self.now_ms {
             let ago_ms = seconds.min(IDLE_SECONDS_MAX) as i64 * 1000;
             let used_ms = now_ms.saturating_sub(ago_ms);
             let _ = self.keyspace.db_mut(db).get_and_note(name, used_ms);

@@ -149,6 +149,9 @@ pub struct LoadOptions<'a> {
     pub packing: Packing,
     /// Keys that end at or before this instant are left out (`None` keeps all).
     pub expire_before_ms: Option<i64>,
+    /// When it is now, if all keys are kept nevertheless (the base of a log: what follows may give
+    /// one a longer time). Keys begin to be idle then.
+    pub now_ms: Option<i64>,
     /// Take the SHA-256 of the file on the way ([`Summary::sha256`]).
     pub is_digested: bool,
     /// Bytes read so far and in all, told about every MiB; answering `false` cancels (`CANCELLED`).
@@ -159,6 +162,7 @@ impl<'a> LoadOptions<'a> {
     /// With Redis's thresholds, every key kept, no SHA-256.
     pub fn new(databases: usize, progress: &'a mut dyn FnMut(u64, u64) -> bool) -> Self {
         let packing = Packing::default();
-        Self { databases, packing, expire_before_ms: None, is_digested: false, progress }
+        let (expire_before_ms, now_ms) = (None, None);
+        Self { databases, packing, expire_before_ms, now_ms, is_digested: false, progress }
     }
 }
