@@ -55,6 +55,7 @@ _CLASSES: tuple[tuple[str, type[PerdureError]], ...] = (
     ("CONFIG_", ConfigError),
     ("AOF_", CorruptError),
     ("RDB_", CorruptError),
+    ("STATE_FILE_", CorruptError),
 )
 
 

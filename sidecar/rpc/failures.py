@@ -84,6 +84,7 @@ STATUS_BY_PREFIX: tuple[tuple[str, Code], ...] = (
     ("CONFIG_", Code.INVALID_ARGUMENT),
     ("MEMORY_", Code.RESOURCE_EXHAUSTED),
     ("RDB_", Code.DATA_LOSS),
+    ("STATE_FILE_", Code.DATA_LOSS),
 )
 
 _log = structlog.get_logger(__name__)

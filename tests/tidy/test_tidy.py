@@ -150,7 +150,7 @@ def documented(page: str) -> set[str]:
 
 def test_failpoints_are_documented() -> None:
     """Every name that the code can hit stands in the table, and no other."""
-    rooms = "boot|commit|durable|local|restore|rotate|snapshot|verify"
+    rooms = "aof|boot|commit|durable|local|restore|rotate|snapshot|verify"
     quoted = re.compile(rf'(?:hit|step|pass|\bfail_here|point)\(\s*"((?:{rooms})\.[a-z_]+)"')
     names = {
         name

@@ -15,7 +15,7 @@
 #![allow(unsafe_code)] // system calls: open, fsync, fstat, rename, link, unlink, kill
 
 use std::ffi::CString;
-use std::io;
+use std::io::{self, Read as _};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt as _;
@@ -161,11 +161,19 @@ pub fn replace_file(target: &Path, bytes: &[u8]) -> Result<()> {
     prepare_file(target, true, &mut fill)?.commit()
 }
 
+/// Read a small file whole; `None` if it has more than `bytes_max` bytes.
+pub(crate) fn read_bounded(path: &Path, bytes_max: u64) -> io::Result<Option<Vec<u8>>> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?.take(bytes_max + 1).read_to_end(&mut bytes)?;
+    Ok((bytes.len() as u64 <= bytes_max).then_some(bytes))
+}
+
 fn errno_of(error: io::Error) -> i32 {
     error.raw_os_error().unwrap_or(libc::EIO)
 }
 
-fn write_all(fd: RawFd, mut bytes: &[u8]) -> std::result::Result<(), i32> {
+/// Write all of `bytes`; an interrupted or short write goes on.
+pub(crate) fn write_all(fd: RawFd, mut bytes: &[u8]) -> std::result::Result<(), i32> {
     while !bytes.is_empty() {
         // SAFETY: the bytes live through the call.
         let written = unsafe { libc::write(fd, bytes.as_ptr().cast(), bytes.len()) };

@@ -55,6 +55,18 @@ impl Layout {
         format!("{}.{seq}.incr.aof", self.filename)
     }
 
+    /// Number and kind (whether a base) of a name that one of the two above gave.
+    pub fn parse_name(&self, name: &str) -> Option<(u64, bool)> {
+        let rest = name.strip_prefix(&self.filename)?.strip_prefix('.')?;
+        let (seq, kind) = rest.split_once('.')?;
+        let is_base = match kind {
+            "base.rdb" | "base.aof" => true,
+            "incr.aof" => false,
+            _ => return None,
+        };
+        seq.parse().ok().map(|seq| (seq, is_base))
+    }
+
     /// Make the directory, and its name durable. Nothing happens when it is there.
     ///
     /// # Errors
@@ -85,6 +97,13 @@ mod tests {
         assert_eq!(layout.base_name(1, true), "appendonly.aof.1.base.rdb");
         assert_eq!(layout.base_name(2, false), "appendonly.aof.2.base.aof");
         assert_eq!(layout.incr_name(30), "appendonly.aof.30.incr.aof");
+        for (seq, is_rdb) in [(1, true), (20, false)] {
+            assert_eq!(layout.parse_name(&layout.base_name(seq, is_rdb)), Some((seq, true)));
+        }
+        assert_eq!(layout.parse_name(&layout.incr_name(7)), Some((7, false)));
+        for other in ["appendonly.aof", "appendonly.aof.manifest", "appendonly.aof.x.incr.aof"] {
+            assert_eq!(layout.parse_name(other), None);
+        }
         let directive = |name, value: &str| Directive::new(name, vec![value.into()], "test");
         let set = [directive("appenddirname", "logs"), directive("appendfilename", "my log")];
         config.apply(&set).unwrap();

@@ -21,6 +21,8 @@ use crate::failpoint;
 
 /// Longest line with its end: Redis reads no longer one.
 const LINE_BYTES_MAX: usize = 1024;
+/// A manifest is a few lines; this one would name a hundred thousand files.
+const BYTES_MAX: u64 = 8 << 20;
 
 /// One file of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,11 +122,12 @@ impl Manifest {
     /// `AOF_MANIFEST_INVALID` with the line, I/O codes.
     pub fn read(layout: &Layout) -> Result<Option<Self>> {
         let path = layout.manifest();
-        match std::fs::read(&path) {
-            Ok(bytes) => match Self::parse(&bytes) {
+        match durable::read_bounded(&path, BYTES_MAX) {
+            Ok(Some(bytes)) => match Self::parse(&bytes) {
                 Ok(manifest) => Ok(Some(manifest)),
                 Err(flaw) => Err(invalid(&path, flaw)),
             },
+            Ok(None) => Err(invalid(&path, (0, "it is far too long"))),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(EngineError::from_io("read", &path, &error)),
         }

@@ -13,7 +13,14 @@ pub mod layout;
 pub mod log;
 pub mod manifest;
 mod plain;
+mod probe;
+pub mod recover;
 pub mod replay;
+#[cfg(test)]
+mod sample_log;
+pub mod scan;
+pub mod state_file;
+pub mod units;
 
 pub use attached::Attached;
 pub use gate::{Gate, GateWaker, LogPosition, Position};

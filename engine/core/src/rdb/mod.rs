@@ -6,10 +6,11 @@
 //! `load_collection` the collections · `strings` lengths and strings both ways · `ziplist`,
 //! `zipmap` packed forms that are read only, `packed` what they share · `pass_over` what is not
 //! kept · `lzf`, `crc` · `writer`, `reader` (over `read_ahead`) the file · `load` into a keyspace ·
-//! `verify` into nothing · `inspect` into counts. `docs/formats/rdb.md` is the same in prose.
+//! `verify` into nothing · `inspect` into counts · `head` what stands before the keys. `docs/formats/rdb.md` is the same in prose.
 
 mod crc;
 mod format;
+mod head;
 mod inspect;
 mod load;
 mod load_collection;
@@ -27,6 +28,7 @@ mod ziplist;
 mod zipmap;
 
 pub(crate) use crc::Crc64;
+pub use head::{data_end, is_rdb, log_position_of};
 pub use inspect::{BigKey, EncodingCounts, InspectOptions, Inspection, TOP_MAX, inspect};
 pub use load::load;
 pub use save::{AUX_LOG_POSITION, SaveScratch, save, saved_value_bytes};

@@ -1,0 +1,53 @@
+//! Lines and lost pages where the pieces of a file part them.
+
+use super::*;
+use crate::aof::sample_log::SampleLog;
+
+fn file_of(name: &str, bytes: &[u8]) -> (File, std::path::PathBuf) {
+    let path = std::env::temp_dir().join(format!("perdure-probe-{name}-{}", std::process::id()));
+    std::fs::write(&path, bytes).unwrap();
+    (File::open(&path).unwrap(), path)
+}
+
+#[test]
+fn lines_are_found_across_the_border_of_a_piece() {
+    let any = |_: &Annotation, _: u64| true;
+    for shift in [0, 1, 2, 30, 60, 90, 511, 512, 513, 1000] {
+        let mut log = SampleLog::begun(7, 0);
+        let fill = PIECE_BYTES - log.bytes.len() - 40 - shift;
+        log.set("k", &"v".repeat(fill)).annotate(0).set("a", "b").annotate(0);
+        log.set("k", &"v".repeat(PIECE_BYTES)).annotate(0);
+        let (file, path) = file_of("border", &log.bytes);
+        let found = lines(&file, 0, log.bytes.len() as u64, &any).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(found.len(), 4, "shift {shift}");
+        assert!(found.iter().all(|line| line.is_true), "shift {shift}: {found:?}");
+    }
+}
+
+#[test]
+fn only_a_whole_aligned_page_of_zeros_is_lost() {
+    let mut bytes = vec![1_u8; 3 * PIECE_BYTES + 100];
+    bytes[4097..12_288].fill(0);
+    bytes[2 * PIECE_BYTES..2 * PIECE_BYTES + PAGE_BYTES].fill(0);
+    let (file, path) = file_of("pages", &bytes);
+    let size = bytes.len() as u64;
+    let second = 2 * PIECE_BYTES as u64;
+    assert_eq!(first_lost_page(&file, 0, size).unwrap(), Some(8192));
+    assert_eq!(first_lost_page(&file, 4096, 12_000).unwrap(), None);
+    assert_eq!(first_lost_page(&file, 8193, size).unwrap(), Some(second));
+    assert_eq!(first_lost_page(&file, second + 1, size).unwrap(), None);
+    std::fs::remove_file(&path).unwrap();
+}
+
+#[test]
+fn zeros_at_the_end_are_measured_from_behind() {
+    let mut bytes = vec![0_u8; 2 * PIECE_BYTES + 10];
+    bytes[77] = 1;
+    let (file, path) = file_of("end", &bytes);
+    let size = bytes.len() as u64;
+    assert_eq!(zeros_at_end(&file, 0, size).unwrap(), 78);
+    assert_eq!(zeros_at_end(&file, 100, size).unwrap(), 100);
+    assert_eq!(zeros_at_end(&file, 0, 78).unwrap(), 78);
+    std::fs::remove_file(&path).unwrap();
+}
