@@ -17,7 +17,7 @@
 
 use crate::rdb::Crc64;
 
-/// Longest line that is one, its `\r\n` included. Redis's own bound is 1024.
+/// Longest line that is one, its `\r\n` included. Redis's own bound is 1023.
 pub const LINE_BYTES_MAX: usize = 512;
 /// Digits of the checksum.
 pub const FIELD_BYTES: usize = 16;

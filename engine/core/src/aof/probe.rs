@@ -1,5 +1,5 @@
 //! Looks at a log's bytes without their structure, where that is lost or not to be believed: which
-//! `#PD:` lines stand behind damage, and which page never reached the disk. Used by `scan` only
+//! `#PD:` lines stand behind damage, and which bytes never reached the disk. Used by `scan` only
 //! once something is wrong, so it may read the same bytes again.
 
 use std::fs::File;
@@ -11,8 +11,11 @@ use super::annotation::{
 };
 
 const PIECE_BYTES: usize = 1 << 20;
-/// What a disk loses, it loses by pages; files hold them aligned.
+/// What a disk loses, it loses by pages of memory, or by sectors of its own; both stand aligned.
 const PAGE_BYTES: usize = 4096;
+const SECTOR_BYTES: usize = 512;
+/// Fewer zeros at the end of a sector may be what was written.
+const LOST_BYTES_MIN: u64 = 16;
 
 /// A `#PD:` line in exact form, found by its looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,23 +98,45 @@ fn next_mark(piece: &[u8], mut at: usize) -> Option<usize> {
     }
 }
 
-/// The first page between `from` and `to` that is all zeros.
-pub fn first_lost_page(file: &File, from: u64, to: u64) -> io::Result<Option<u64>> {
-    let mut begin = from.next_multiple_of(PAGE_BYTES as u64);
+/// What zeros must be like to be bytes that never reached the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loss {
+    /// A whole page, as values seldom hold.
+    Page,
+    /// At least 16 of them, up to the end of a sector: a checksum says already that something is
+    /// wrong. What was lost begins where the last write to the sector began.
+    Sectors,
+}
+
+/// Where the first zeros begin between `from` and `to` that are such a loss.
+pub fn first_lost(file: &File, from: u64, to: u64, loss: Loss) -> io::Result<Option<u64>> {
+    let (unit, least) = match loss {
+        Loss::Page => (PAGE_BYTES, PAGE_BYTES as u64),
+        Loss::Sectors => (SECTOR_BYTES, LOST_BYTES_MIN),
+    };
     let mut piece = Vec::new();
-    while begin + PAGE_BYTES as u64 <= to {
-        read_piece(file, begin, to, &mut piece)?;
-        let pages = piece.chunks_exact(PAGE_BYTES);
-        let count = pages.len() as u64;
-        for (number, page) in (0_u64..).zip(pages) {
-            if page.iter().all(|byte| *byte == 0) {
-                return Ok(Some(begin + number * PAGE_BYTES as u64));
-            }
-        }
-        if count == 0 {
+    let mut begin = from;
+    // Zeros just before `begin`.
+    let mut run = 0_u64;
+    while begin < to {
+        let first_end = (begin + 1).next_multiple_of(unit as u64);
+        let last_end = (begin + PIECE_BYTES as u64).min(to) / unit as u64 * unit as u64;
+        if last_end < first_end {
             break;
         }
-        begin += count * PAGE_BYTES as u64;
+        read_piece(file, begin, last_end, &mut piece)?;
+        let mut end = (first_end - begin) as usize;
+        while end <= piece.len() {
+            let zeros = piece[..end].iter().rev().take_while(|byte| **byte == 0).count();
+            let zeros = zeros as u64 + if zeros == end { run } else { 0 };
+            if zeros >= least {
+                return Ok(Some(begin + end as u64 - zeros));
+            }
+            end += unit;
+        }
+        let zeros = piece.iter().rev().take_while(|byte| **byte == 0).count();
+        run = zeros as u64 + if zeros == piece.len() { run } else { 0 };
+        begin = last_end;
     }
     Ok(None)
 }

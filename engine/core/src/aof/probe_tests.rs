@@ -26,17 +26,27 @@ fn lines_are_found_across_the_border_of_a_piece() {
 }
 
 #[test]
-fn only_a_whole_aligned_page_of_zeros_is_lost() {
+fn only_zeros_up_to_the_end_of_a_page_or_a_sector_are_lost() {
     let mut bytes = vec![1_u8; 3 * PIECE_BYTES + 100];
-    bytes[4097..12_288].fill(0);
-    bytes[2 * PIECE_BYTES..2 * PIECE_BYTES + PAGE_BYTES].fill(0);
-    let (file, path) = file_of("pages", &bytes);
     let size = bytes.len() as u64;
-    let second = 2 * PIECE_BYTES as u64;
-    assert_eq!(first_lost_page(&file, 0, size).unwrap(), Some(8192));
-    assert_eq!(first_lost_page(&file, 4096, 12_000).unwrap(), None);
-    assert_eq!(first_lost_page(&file, 8193, size).unwrap(), Some(second));
-    assert_eq!(first_lost_page(&file, second + 1, size).unwrap(), None);
+    bytes[100..500].fill(0);
+    bytes[5000..12_288].fill(0);
+    bytes[20_000..20_480].fill(0);
+    let (piece, page) = (PIECE_BYTES as u64, PAGE_BYTES as u64);
+    bytes[2 * PIECE_BYTES - 50..2 * PIECE_BYTES + PAGE_BYTES].fill(0);
+    let (file, path) = file_of("pages", &bytes);
+    let page_lost = |from, to| first_lost(&file, from, to, Loss::Page).unwrap();
+    let sectors_lost = |from, to| first_lost(&file, from, to, Loss::Sectors).unwrap();
+    assert_eq!(page_lost(0, size), Some(5000));
+    assert_eq!(page_lost(7000, size), Some(7000), "what stands before is not asked for");
+    assert_eq!(page_lost(0, 12_287), None);
+    assert_eq!(page_lost(8193, size), Some(2 * piece - 50));
+    assert_eq!(page_lost(2 * piece + 1, size), None);
+    assert_eq!(sectors_lost(0, size), Some(5000));
+    assert_eq!(sectors_lost(12_288, size), Some(20_000));
+    assert_eq!(sectors_lost(12_288, 20_479), None);
+    assert_eq!(sectors_lost(20_480, size), Some(2 * piece - 50));
+    assert_eq!(sectors_lost(2 * piece + page - 15, size), None);
     std::fs::remove_file(&path).unwrap();
 }
 

@@ -8,7 +8,8 @@
 //! the file ends inside of a unit, or zeros stand    behind the last whole unit before; if the zeros
 //! where one must go on (a page never reached        began earlier, inside of an argument, behind
 //! the disk)                                         the last whole unit before them
-//! a checksum differs: a page of zeros before it     behind the last whole unit before that page
+//! a checksum differs: zeros before it that end      behind the last whole unit before them
+//! where a sector ends
 //! a checksum differs, for no reason to be seen      behind the last line whose checksum is right:
 //!                                                   any byte after it may be wrong
 //! other bytes, a `#PD:` line stands behind them     the same
@@ -24,7 +25,7 @@ use std::path::Path;
 
 use super::annotation::{Annotation, Line};
 use super::gate::LogPosition;
-use super::probe;
+use super::probe::{self, Loss};
 use super::units::{Flaw, FlawKind, Placed, Step, Units};
 use crate::error::{EngineError, Result};
 
@@ -195,7 +196,7 @@ impl Pass {
     /// no checksum covers yet.
     fn look_for_lost_page(&mut self) -> std::io::Result<()> {
         if self.may_have_lost_pages() {
-            self.cut_at_lost_page(self.scan.end)?;
+            self.cut_at_loss(self.scan.end, Loss::Page)?;
         }
         Ok(())
     }
@@ -205,17 +206,18 @@ impl Pass {
         epoch.is_some() && epoch == self.known.lost_power_in
     }
 
-    /// Cut before the first page of zeros between the last believed line and `to`; whether there
-    /// was one.
-    fn cut_at_lost_page(&mut self, to: u64) -> std::io::Result<bool> {
-        let Some(page) = probe::first_lost_page(&self.file, self.believed, to)? else {
+    /// Cut before the first bytes up to `to` that never reached the disk; whether there are any.
+    /// None are lost where a checksum is right, or of what was fsynced.
+    fn cut_at_loss(&mut self, to: u64, loss: Loss) -> std::io::Result<bool> {
+        let from = self.believed.max(self.scan.promised_here);
+        let Some(lost) = probe::first_lost(&self.file, from, to, loss)? else {
             return Ok(false);
         };
-        self.scan.end = self.last_end_before(page)?;
+        self.scan.end = self.last_end_before(lost)?;
         self.scan.damage = Some(Damage {
-            offset: page,
+            offset: lost,
             kind: FlawKind::Zeros,
-            reason: "a page of zeros inside of a command",
+            reason: "zeros inside of a command, as of a write that never reached the disk",
         });
         Ok(true)
     }
@@ -242,7 +244,8 @@ impl Pass {
         let is_followed = self.look_behind(&cause)?;
         match cause {
             Cause::Checksum(placed) => {
-                if !self.cut_at_lost_page(placed.start)? {
+                let to = placed.start;
+                if !(self.cut_at_loss(to, Loss::Page)? || self.cut_at_loss(to, Loss::Sectors)?) {
                     self.distrust(FlawKind::Alien, self.believed, "a checksum is wrong");
                 }
             }
@@ -254,7 +257,7 @@ impl Pass {
                 let is_stray_argument = kind == FlawKind::Alien && self.byte_at(offset)? == b'$';
                 let is_ours = self.scan.origin.is_some();
                 let has_lost = self.may_have_lost_pages() || (is_ours && kind == FlawKind::Zeros);
-                if !(has_lost && self.cut_at_lost_page(self.scan.end)?) {
+                if !(has_lost && self.cut_at_loss(self.scan.end, Loss::Page)?) {
                     self.scan.damage = Some(Damage { offset, kind, reason });
                 }
                 if is_stray_argument {

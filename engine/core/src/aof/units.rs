@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! *3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\nv\r\n    count, then so many length-prefixed arguments
-//! #...\r\n                               an annotation, at most 1024 bytes with its end
+//! #...\r\n                               an annotation, at most 1023 bytes with its end
 //! ```
 
 use std::fs::File;
@@ -17,7 +17,7 @@ use crate::limits::{BULK_BYTES_MAX, MULTIBULK_MAX};
 /// One read asks for so much.
 const READ_BYTES: usize = 1 << 20;
 /// Redis reads no longer line.
-const LINE_BYTES_MAX: usize = 1024;
+const LINE_BYTES_MAX: usize = 1023;
 /// A header line: its mark, ten digits, its end.
 const HEADER_BYTES_MAX: usize = 13;
 

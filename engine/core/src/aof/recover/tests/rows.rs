@@ -261,6 +261,7 @@ pub const ROWS: &[Row] = &[
         it.put_log("appendonly.aof.manifest", b"file appendonly.aof seq 1 type b\n");
     }),
     row("single-file-moved", Starts(&["s"]), |it| {
+        it.put("appendonly.aof", &foreign(&["x"]));
         it.put_log("appendonly.aof", &foreign(&["s"]));
         it.put_log("appendonly.aof.manifest", b"file appendonly.aof seq 1 type b\n");
     }),
