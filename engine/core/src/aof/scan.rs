@@ -49,6 +49,8 @@ pub struct Scan {
     pub end: u64,
     /// Commands and transactions before `end` (after damage: an upper bound).
     pub units: u64,
+    /// Behind the last of them: what follows up to `end` is annotations.
+    pub units_end: u64,
     /// The first damage.
     pub damage: Option<Damage>,
     /// The position of the file's first byte, as lines with a right checksum tell it.
@@ -100,7 +102,9 @@ pub fn scan(path: &Path, known: Circumstances) -> Result<Scan> {
     let units = Units::new(file.try_clone().map_err(wrap)?, known.from, size_bytes);
     let mut pass = Pass::new(file, size_bytes, known);
     pass.walk(units.map_err(wrap)?).map_err(wrap)?;
-    if pass.scan.end == known.from {
+    let Scan { end, units_end, .. } = pass.scan;
+    pass.scan.units_end = units_end.min(end);
+    if end == known.from {
         pass.scan.units = 0;
     }
     Ok(pass.scan)
@@ -129,6 +133,7 @@ impl Pass {
             size_bytes,
             end: known.from,
             units: 0,
+            units_end: known.from,
             damage: None,
             origin: None,
             is_ours: false,
@@ -146,7 +151,7 @@ impl Pass {
                 Step::Unit(end) => {
                     self.scan.units += 1;
                     self.before_last = self.scan.end;
-                    self.scan.end = end;
+                    (self.scan.end, self.scan.units_end) = (end, end);
                 }
                 Step::Annotation(placed) => {
                     if let Line::Position(annotation, _) = placed.line {

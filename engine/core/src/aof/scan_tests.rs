@@ -50,6 +50,7 @@ fn a_whole_log_is_believed_to_its_end() {
     let scan = held.scan(&log.stop().bytes);
     assert_eq!(scan.promised, Some(LogPosition { epoch: 7, offset: before_last }));
     assert_eq!((scan.promised_here, scan.last.unwrap().1), (before_last, scan.end));
+    assert_eq!((scan.units_end, open.units_end), (before_last, before_last));
     assert!(!scan.breaks_promise());
     let nothing = held.scan(b"");
     assert_eq!((nothing.end, nothing.damage, nothing.is_ours), (0, None, false));

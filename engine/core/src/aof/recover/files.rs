@@ -18,6 +18,8 @@ use crate::rdb;
 
 /// Enough to tell an RDB file.
 const MAGIC_BYTES: u64 = 6;
+/// An RDB file without keys and functions is shorter.
+const EMPTY_BYTES_MAX: u64 = 4096;
 /// We annotate about every second.
 const UNANNOTATED_MS_MAX: i64 = 30_000;
 
@@ -163,6 +165,25 @@ impl Files {
     pub fn end(&self) -> Option<LogPosition> {
         let logs = self.logs.iter().filter(|log| log.is_incr);
         logs.filter_map(|log| log.scan.end_position()).chain(self.base_position).max()
+    }
+
+    /// Where its last unit ends: what follows are annotations. `None` if that has no position.
+    pub fn data_end(&self) -> Option<LogPosition> {
+        let last = self.logs.iter().rev().find(|log| log.is_incr && log.scan.units > 0);
+        let Some(Log { scan, .. }) = last else { return self.base_position };
+        let LogPosition { epoch, offset } = scan.origin?;
+        Some(LogPosition { epoch, offset: offset + scan.units_end })
+    }
+
+    /// Whether there is not a single key in it. (Of a base that is long, that is not asked.)
+    pub fn holds_nothing(&self) -> bool {
+        let is_short = |path: &Path| path.metadata().is_ok_and(|it| it.len() <= EMPTY_BYTES_MAX);
+        let has_no_keys = |path: &Path| {
+            is_short(path)
+                && rdb::verify(path, &mut |_, _| true).is_ok_and(|it| it.keys() + it.functions == 0)
+        };
+        self.logs.iter().all(|log| log.scan.units == 0)
+            && self.base.as_deref().is_none_or(has_no_keys)
     }
 
     /// What is replayed.

@@ -45,6 +45,10 @@ pub struct Plan {
     pub is_foreign: bool,
     /// What the operator should know.
     pub notes: Vec<Note>,
+    /// Where its last unit ends; the rest are annotations.
+    data_end: Option<LogPosition>,
+    /// The log has not a single key.
+    holds_nothing: bool,
     layout: Layout,
     repairs: Vec<Repair>,
 }
@@ -138,7 +142,10 @@ fn is_log_spent(ground: &Ground) -> bool {
         Err(_) => return false,
     };
     match plan {
-        Ok(plan) => plan.end.is_some() && ground.rdb_position() >= plan.end,
+        Ok(plan) => {
+            let is_saved = plan.data_end.is_some() && ground.rdb_position() >= plan.data_end;
+            plan.holds_nothing || is_saved
+        }
         Err(error) => error.code == "AOF_STALE",
     }
 }
@@ -184,6 +191,8 @@ fn load_rdb(ground: Ground, repairs: Vec<Repair>) -> Plan {
         torn: None,
         is_foreign: false,
         notes,
+        data_end: end,
+        holds_nothing: false,
         layout,
         repairs,
     }
@@ -228,6 +237,8 @@ fn replay(ground: &Ground, mut manifest: Manifest, is_single: bool) -> Result<Pl
     Ok(Plan {
         last_epoch: age::last_epoch(ground, &files),
         end: files.end(),
+        data_end: files.data_end(),
+        holds_nothing: files.holds_nothing(),
         source: files.into_source(),
         manifest,
         torn,

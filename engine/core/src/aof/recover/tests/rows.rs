@@ -53,8 +53,14 @@ pub const ROWS: &[Row] = &[
         it.state(|state| state.last_epoch = 7);
     }),
     row("off-log-in-rdb", Starts(&["r"]), |it| {
-        let log = log(&["i"]);
-        it.off().rdb("r", Some((7, log.end()))).base(&["b"]).incr(1, &log.bytes).manifest();
+        let mut log = log(&["i"]);
+        let saved = log.end();
+        let next = SampleLog::begun(8, 0);
+        it.off().rdb("r", Some((7, saved))).base(&["b"]).incr(1, &log.stop().bytes);
+        it.incr(2, &next.bytes).manifest().state(|state| state.last_epoch = 8);
+    }),
+    row("off-log-of-nothing", Starts(&[]), |it| {
+        it.off().base(&[]).incr(1, &log(&[]).bytes).manifest();
         it.state(|state| state.last_epoch = 7);
     }),
     row("off-log-gone", Starts(&["r"]), |it| {
