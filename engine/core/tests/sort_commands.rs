@@ -4,6 +4,8 @@
 
 mod harness;
 
+use std::sync::atomic::Ordering;
+
 use harness::{Client, Engine};
 
 fn set_up() -> (Engine, Client) {
@@ -164,4 +166,26 @@ fn what_is_stored_counts_as_so_many_changes_and_is_logged_as_sent() {
     assert_eq!(engine.logged()[lines..], expected);
     assert_eq!(client.run("LRANGE d 0 -1"), "*3 $0  $0  $0");
     engine.shared.state.lock().keyspace.db(0).check_invariants().unwrap();
+}
+
+/// What BY names is looked up to the last element, though the first has told that there will be no
+/// order: both counts show it, and what has expired is deleted.
+#[test]
+fn a_weight_that_is_no_number_does_not_end_the_looking_up() {
+    let (engine, mut client) = set_up();
+    let counts = || {
+        let counters = &engine.shared.stats.counters;
+        [&counters.keyspace_hits_total, &counters.keyspace_misses_total]
+            .map(|count| count.load(Ordering::Relaxed))
+    };
+    client.run("RPUSH l 1 2 3");
+    client.run("SET w_1 x");
+    client.run("SET w_2 2");
+    client.run("SET w_3 3 PX 100");
+    engine.drive(101);
+    let ([hits, misses], lines) = (counts(), engine.logged().len());
+    let reply = client.run("SORT_RO l BY w_*");
+    assert_eq!(reply, "-ERR One or more scores can't be converted into double");
+    assert_eq!(counts(), [hits + 3, misses + 1]);
+    assert_eq!(engine.logged()[lines..], ["DEL w_3"]);
 }
