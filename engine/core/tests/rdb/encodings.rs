@@ -140,6 +140,7 @@ fn thresholds_change_the_form_and_not_the_data() {
     let (packed, _) = load(&path).unwrap();
     let packing = Packing {
         hash_entries: 1,
+        hash_value_bytes: 1, // as in redis-server, no matter for a packed form that is loaded
         zset_entries: 0,
         set_int_entries: 1,
         list_node: 2,
