@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use super::row::{self, Row};
 use super::{Config, Refusal, words};
+use crate::descriptors;
 
 impl Config {
     /// CONFIG SET of several at once, all or none. The error is the text after `ERR `.
@@ -41,8 +42,26 @@ impl Config {
         for (row, (_, value)) in rows.into_iter().zip(pairs) {
             changed.set_one(row.main(), value).map_err(|reason| failed(row.name, &reason))?;
         }
+        // Last, when nothing else is wrong: it changes the process.
+        changed.make_room(self.maxclients)?;
         *self = changed;
         Ok(())
+    }
+
+    /// Make room for more clients than `before`; refused where the system does not give it.
+    fn make_room(&self, before: usize) -> Result<(), String> {
+        if self.maxclients <= before {
+            return Ok(());
+        }
+        let fitting = descriptors::make_room(self.maxclients);
+        if fitting >= self.maxclients {
+            return Ok(());
+        }
+        let reason = format!(
+            "The operating system is not able to handle the specified number of clients, try with \
+             {fitting}"
+        );
+        Err(failed("maxclients", &reason))
     }
 
     fn set_one(&mut self, row: &'static Row, value: &[u8]) -> Result<(), String> {
