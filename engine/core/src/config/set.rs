@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use super::row::{self, Row};
 use super::{Config, Refusal, words};
 use crate::descriptors;
+use crate::error::reason_of;
 
 impl Config {
     /// CONFIG SET of several at once, all or none. The error is the text after `ERR `.
@@ -71,7 +72,7 @@ impl Config {
             // Redis's working directory is `dir` itself, so a relative one goes on from there.
             self.is_dir_given = true;
             let dir = words::directory(Some(&self.dir), &text)?;
-            let metadata = std::fs::metadata(&dir).map_err(|error| os_reason(&error))?;
+            let metadata = std::fs::metadata(&dir).map_err(|error| reason_of(&error))?;
             if !metadata.is_dir() {
                 return Err("Not a directory".to_owned());
             }
@@ -85,10 +86,4 @@ impl Config {
 
 fn failed(name: &str, reason: &str) -> String {
     format!("CONFIG SET failed (possibly related to argument '{name}') - {reason}")
-}
-
-/// The operating system's words without Rust's number behind them.
-fn os_reason(error: &std::io::Error) -> String {
-    let text = error.to_string();
-    text.split(" (os error").next().unwrap_or_default().to_owned()
 }
