@@ -37,8 +37,8 @@ impl Reply {
     pub fn replace(&mut self, buffer: Vec<u8>) -> Vec<u8> {
         std::mem::replace(&mut self.out, buffer)
     }
-    /// Whether a bulk string was left out because the output would have passed its bound: what is
-    /// here then is not a whole reply.
+    /// Whether the output has passed its bound, or would have with a bulk string that was left out:
+    /// what is here then need not be a whole reply.
     pub fn is_overfull(&self) -> bool {
         self.is_overfull
     }
@@ -125,6 +125,7 @@ impl Reply {
     }
     /// The null of a missing string: `$-1` or `_`.
     pub fn null(&mut self) {
+        self.is_overfull |= self.out.len() > self.bytes_max;
         self.out.extend_from_slice(match self.protocol {
             Protocol::Resp2 => b"$-1\r\n",
             Protocol::Resp3 => b"_\r\n",

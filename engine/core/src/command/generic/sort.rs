@@ -264,6 +264,9 @@ fn answer(cx: &mut Cx<'_>, rows: &Rows, window: Range<usize>, gets: &[Pattern<'_
             cx.reply.bulk(element);
         }
         for pattern in gets {
+            if cx.reply.is_overfull() {
+                return; // few words can ask for very much
+            }
             pattern.look_up(cx, element, |cx, text| match text {
                 Some(text) => cx.reply.bulk(text),
                 None => cx.reply.null(),
