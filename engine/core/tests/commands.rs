@@ -6,17 +6,11 @@
 
 mod harness;
 
-use harness::{Client, Engine, NOW_MS};
+use harness::{Client, Engine, NOW_MS, set_up};
 use perdure_engine::clock::Clock;
 use perdure_engine::command::{Outcome, disconnect, expire_cycle};
 use perdure_engine::config::{Access, Config};
 use std::sync::atomic::Ordering::SeqCst;
-
-fn set_up() -> (Engine, Client) {
-    let engine = Engine::driven();
-    let client = engine.client(1);
-    (engine, client)
-}
 
 fn outcome(client: &mut Client, line: &str) -> Outcome {
     let words: Vec<Vec<u8>> = line.split(' ').map(|word| word.into()).collect();
