@@ -183,8 +183,8 @@ def _big_forks(figures: Figures) -> list[str]:
         "## Fork of much data",
         "",
         "Strings of 16 + 960 bytes, one server at a time. While each child runs, keys all over the",
-        "data are written again. The share is that of the data's memory on huge pages just before",
-        "the fork.",
+        "data are written again, then it is ended. The share is that of the data's memory on huge",
+        "pages just before the fork.",
         "",
         *table(["server", "GiB", "median", "each in ms (on huge pages)"], rows, is_text=True),
     ]

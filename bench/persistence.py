@@ -1,8 +1,9 @@
 """SAVE, load, fork and bytes a key on the same strings in every server; every step is verified.
 
 No client runs meanwhile, so no server is pinned: one that reads ahead on a second core may. The
-digest is taken before, and after the last load; a server that comes back with another data set
-fails the run. Loads find the file in the page cache, all of them: it was just written.
+digest is taken before, and after the last load; a server whose data is not that of the others, or
+that comes back with another data set, fails the run. Loads find the file in the page cache, all of
+them: it was just written.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ def run_stages(
             servers[name] = start(name, folder / name)
             _fill(servers[name], chunks, figures)
         digests = {name: _digest(server) for name, server in servers.items()}
+        if len(set(digests.values())) > 1:
+            raise RuntimeError(f"the servers hold not the same data: {digests}")
         if "save" in stages or "load" in stages:
             _in_turns(servers, figures, _save)
         if "fork" in stages:

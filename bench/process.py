@@ -5,6 +5,7 @@ CPU time is the process's own clock: all threads, dead ones included, in nanosec
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from dataclasses import dataclass
@@ -48,6 +49,17 @@ def huge_share(before: Anonymous, now: Anonymous) -> float:
     if added <= 0:
         return 0.0
     return min(max(now.huge_bytes - before.huge_bytes, 0) / added, 1.0)
+
+
+def children(pid: int) -> list[int]:
+    """Process ids of the children of a process."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # one that has ended meanwhile
+            _state, parent = path.read_text().rpartition(")")[2].split()[:2]
+            if int(parent) == pid:
+                found.append(int(path.parent.name))
+    return found
 
 
 def sizes(rollup: str) -> dict[str, int]:

@@ -9,8 +9,11 @@ here: rows, servers, measuring and writing have files of their own.
 from __future__ import annotations
 
 import argparse
+import signal
+import sys
 import tempfile
 from pathlib import Path
+from types import FrameType
 
 from bench import rows
 from bench.big_fork import run_big_forks
@@ -83,9 +86,15 @@ def measure(options: argparse.Namespace) -> Figures:
     return figures
 
 
+def _leave(number: int, _: FrameType | None) -> None:
+    sys.exit(128 + number)
+
+
 def main() -> None:
     """Measure (or read), write everything, and say which floors are lost."""
     options = parse()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _leave)  # as Ctrl-C does: servers and data go first
     out = out_folder(options)
     out.mkdir(parents=True, exist_ok=True)
     if options.render:

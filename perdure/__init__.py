@@ -6,27 +6,39 @@ that a client can be installed alone.
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
-
-from perdure.client import Client
-from perdure.errors import PerdureError
 
 if TYPE_CHECKING:
     from perdure.aio import AsyncClient
+    from perdure.client import Client
+    from perdure.errors import PerdureError
 
-try:
-    __version__ = version("perdure")
-except PackageNotFoundError:  # run from a checkout that was never installed
-    __version__ = "0.0.0"
+    __version__: str
 
 __all__ = ["AsyncClient", "Client", "PerdureError", "__version__"]
 
 
-def __getattr__(name: str) -> Any:
-    """Import the asyncio client when it is first asked for: the command line never needs it."""
-    if name == "AsyncClient":
-        from perdure.aio import AsyncClient  # noqa: PLC0415
+_HOME = {
+    "AsyncClient": "perdure.aio",
+    "Client": "perdure.client",
+    "PerdureError": "perdure.errors",
+}
 
-        return AsyncClient
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for when it is: gRPC takes long, and not everybody needs it."""
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    if name == "__version__":
+        return _version()
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415
+
+    try:
+        return version("perdure")
+    except PackageNotFoundError:  # run from a checkout that was never installed
+        return "0.0.0"

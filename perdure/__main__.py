@@ -1,5 +1,5 @@
 """`python -m perdure` is the `perdure` command."""
 
-from perdure.cli.main import main
+from perdure.cli.entry import main
 
 main()

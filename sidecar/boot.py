@@ -6,7 +6,8 @@
                                           be asked: refuse; else empty
     require-existing   load it            refuse
     empty              load it            start empty
-    latest             load it            fetch the newest available snapshot, refuse if none
+    latest             load it            fetch the newest available snapshot (what a restore
+                                          replaced counts as the oldest), refuse if none
     snapshot:<id>      load it            fetch that one, refuse if it cannot be had
 
 A file that is there is never replaced or removed: restoring over it is `perdure restore`.
@@ -35,7 +36,7 @@ from sidecar.errors import (
 )
 from sidecar.ground import Ground
 from sidecar.local_disk import local_disk_error, step
-from sidecar.model import Copy, CopyState, Progress, Snapshot
+from sidecar.model import Copy, CopyState, Progress, Snapshot, Trigger
 from sidecar.rebuild import Rebuild
 from sidecar.verify import Fetcher
 
@@ -165,7 +166,16 @@ class Boot:
             for snapshot in self._ground.catalogue.snapshots()
             if snapshot.state is CopyState.AVAILABLE and snapshot.manifest.keys >= keys_min
         ]
-        return max(usable, key=lambda s: (s.manifest.cut_at, s.snapshot_id), default=None)
+        # What a restore replaced was cut after what it brought back: taken only if nothing else is.
+        return max(
+            usable,
+            key=lambda s: (
+                s.manifest.trigger is not Trigger.SAFETY,
+                s.manifest.cut_at,
+                s.snapshot_id,
+            ),
+            default=None,
+        )
 
     def _check_reachable(self) -> None:
         if self._rebuild.pending or self._ground.identity.uid is None:
@@ -190,8 +200,9 @@ class Boot:
             f"there is no data here, but {self._ground.identity.name!r} has snapshots; the newest "
             f"is {chosen.snapshot_id} with {chosen.manifest.keys} keys",
             code="BOOT_SOURCE_AMBIGUOUS",
-            hint="Start from it: PERDURE_SERVER__BOOT_SOURCE=latest perdure serve ... | or "
-            "without data: PERDURE_SERVER__BOOT_SOURCE=empty perdure serve ...",
+            hint=f"Start from it: PERDURE_SERVER__BOOT_SOURCE=snapshot:{chosen.snapshot_id} "
+            "perdure serve ... | or without data: PERDURE_SERVER__BOOT_SOURCE=empty perdure serve "
+            "...",
             context={"snapshot_id": chosen.snapshot_id, "keys": chosen.manifest.keys},
         )
 

@@ -66,7 +66,7 @@ FIGURES: tuple[Figure, ...] = (
     ),
     Figure(
         "perdure_engine_huge_pages_bytes",
-        "Memory of the engine that sits on huge pages, counted every ten seconds.",
+        "Memory of the process that sits on huge pages, counted every ten seconds.",
         "huge_pages_bytes",
     ),
     Figure(

@@ -89,7 +89,10 @@ def inspect(
     ] = TOP_DEFAULT,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what is in a file: version, counts and bytes by type and database, the biggest keys."""
+    """Show what is in a file, and its biggest keys.
+
+    Its version, counts and bytes by database, type and encoding, what expires and when.
+    """
     screen: Screen = context.obj
     found = _inspect(file, top=top, is_strict=False)
     if screen.is_json or as_json:
@@ -169,7 +172,7 @@ def _facts(found: Found) -> list[tuple[str, str]]:
     return [
         ("version", _version(found)),
         ("saved", _show_instant(saved * 1000) if saved else ""),
-        ("size", f"{_show_size(found['size_bytes'])}  ({found['size_bytes']:,} bytes)"),
+        ("size", _exact_size(found["size_bytes"])),
         ("memory then", _show_size(memory) if memory else ""),
         ("checksum", "right" if found["is_checksummed"] else "none"),
         ("keys", f"{found['keys']:,}{where}"),
@@ -178,6 +181,7 @@ def _facts(found: Found) -> list[tuple[str, str]]:
             "functions",
             f"{functions}  ({_show_size(found['functions_bytes'])})" if functions else "",
         ),
+        ("not loaded", _unsupported_keys(found) if found["unsupported"] else ""),
         ("left out", f"{found['empty_skipped']:,} empty" if found["empty_skipped"] else ""),
         ("after the end", _trailing(found["trailing_bytes"])),
     ]
@@ -227,14 +231,16 @@ def _soundness(found: Found) -> str:
 
 
 def _unsupported(found: Found) -> tuple[str, str]:
-    first = found["unsupported_first"]
-    count = found["unsupported"]
-    keys = "1 key" if count == 1 else f"{count:,} keys"
-    named = f"{_cut(first['key'])!r} in db {first['db']}, a {first['type']} ({first['encoding']})"
     return (
-        f"the file is sound, but holds {keys} of types that Perdure does not load, first {named}",
+        f"the file is sound, but Perdure does not load {_unsupported_keys(found)}",
         "delete or convert them on the server that saved it, then save again",
     )
+
+
+def _unsupported_keys(found: Found) -> str:
+    first, count = found["unsupported_first"], found["unsupported"]
+    named = f"{_cut(first['key'])!r} in db {first['db']}, a {first['type']} ({first['encoding']})"
+    return f"1 key: {named}" if count == 1 else f"{count:,} keys, first {named}"
 
 
 # ----------------------------------------------------------------------------------- the tables
@@ -252,7 +258,7 @@ def _print_encodings(screen: Screen, found: Found) -> None:
             f"{row['expires']:,}",
             _show_size(row["bytes"]),
             f"{100 * row['bytes'] / total:.1f}%",
-            f"{row['elements']:,}" if row["type"] != "string" else "",
+            _elements(row),
         )
 
     columns = ("DB", "TYPE", "ENCODING", "KEYS", "EXPIRING", "BYTES", "SHARE", "ELEMENTS")
@@ -264,7 +270,7 @@ def _print_keys(screen: Screen, keys: Sequence[Found]) -> None:
         ends = key["expire_unix_ms"]
         return (
             _show_size(key["bytes"]),
-            f"{key['elements']:,}" if key["type"] != "string" else "",
+            _elements(key),
             key["type"],
             key["encoding"],
             str(key["db"]),
@@ -274,6 +280,11 @@ def _print_keys(screen: Screen, keys: Sequence[Found]) -> None:
 
     columns = ("BYTES", "ELEMENTS", "TYPE", "ENCODING", "DB", "EXPIRES", "KEY")
     screen.print_table(columns, map(cells, keys))
+
+
+def _elements(row: Found) -> str:
+    """Return a number of elements; none of a string, and where the format does not tell it."""
+    return f"{row['elements']:,}" if row["elements"] and row["type"] != "string" else ""
 
 
 def _cut(name: str) -> str:
@@ -286,6 +297,11 @@ def _show_instant(unix_ms: int) -> str:
         return f"{datetime.fromtimestamp(unix_ms / 1000, UTC):%Y-%m-%d %H:%M:%SZ}"
     except (ValueError, OverflowError, OSError):
         return f"{unix_ms} ms"
+
+
+def _exact_size(size_bytes: int) -> str:
+    shown = _show_size(size_bytes)
+    return shown if shown.endswith(" B") else f"{shown}  ({size_bytes:,} bytes)"
 
 
 def _show_size(size_bytes: int) -> str:

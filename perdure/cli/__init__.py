@@ -1,1 +1,1 @@
-"""The `perdure` command: one file a noun; `main` puts them together."""
+"""The `perdure` command: one file a noun; `main` puts them together, `entry` starts it."""

@@ -116,11 +116,6 @@ def run(argv: Sequence[str]) -> int:
     return ended if isinstance(ended, int) else ExitCode.OK
 
 
-def main() -> None:
-    """Run the `perdure` command with the process's arguments, and end the process."""
-    sys.exit(run(sys.argv[1:]))
-
-
 def _complain(message: str, hint: str) -> None:
     sys.stderr.write(f"Error: {message}\n")
     if hint:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,8 +17,10 @@ from bench.persistence import run_stages
 from bench.rows import ROWS, quick
 from bench.servers import PEER_NAMES
 from bench.throughput import run_rows
+from tests.support.processes import RedisServer, wait_for
 
 SERVERS = ("perdure", "redis-7.0")
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="pins two cores apart")
@@ -48,3 +53,49 @@ def test_another_data_set_than_before_fails_the_run(
     monkeypatch.setattr("bench.persistence.digest_of", lambda _: next(digests))
     with pytest.raises(RuntimeError, match="holds another data set"):
         run_stages({"bytes"}, ["redis-7.0"], Figures(rounds=1, keys=100), tmp_path)
+
+
+def test_servers_that_hold_other_data_than_each_other_fail_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digests = (f"{number:040x}" for number in range(9))
+    monkeypatch.setattr("bench.persistence.digest_of", lambda _: next(digests))
+    with pytest.raises(RuntimeError, match="not the same data"):
+        run_stages({"bytes"}, PEER_NAMES[:2], Figures(rounds=1, keys=100), tmp_path)
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="pins two cores apart")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_run_that_is_ended_leaves_no_server_and_no_data(tmp_path: Path, number: int) -> None:
+    words = ("--quick", "--rounds", "1000", "--rows", "set-16", "--servers", "redis-7.0")
+    command = (sys.executable, "-m", "bench.run", *words, "--folder", tmp_path / "data")
+    (tmp_path / "data").mkdir()
+    run = subprocess.Popen([*map(str, command), "--out", str(tmp_path / "out")], cwd=ROOT)
+    children: list[int] = []
+    try:
+        wait_for(lambda: any((tmp_path / "data").glob("*/rows/*/redis.log")), "a server")
+        text = Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text()
+        children = [int(pid) for pid in text.split()]
+        run.send_signal(number)
+        assert run.wait(60) == 128 + number
+        assert children
+        assert not [pid for pid in children if Path(f"/proc/{pid}").exists()]
+        assert not any((tmp_path / "data").iterdir())
+    finally:
+        for pid in (run.pid, *children):
+            if Path(f"/proc/{pid}").exists():
+                os.kill(pid, signal.SIGKILL)
+        run.wait(60)
+
+
+def test_a_server_that_never_answers_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.support.processes.START_SECONDS", 2.0)
+    silent = tmp_path / "silent"
+    silent.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/pid\nexec sleep 100\n")
+    silent.chmod(0o755)
+    with pytest.raises(AssertionError, match="in vain"):
+        RedisServer(tmp_path / "server", binary=silent)
+    pid = int((tmp_path / "pid").read_text())
+    assert not Path(f"/proc/{pid}").exists()

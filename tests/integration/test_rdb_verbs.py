@@ -78,17 +78,18 @@ def test_damage_is_told_with_its_place_and_what_to_do(tmp_path: Path, ask: Ask) 
 
 
 @pytest.mark.parametrize(
-    ("content", "code"),
+    ("content", "code", "said"),
     [
-        (None, ExitCode.NOT_FOUND),
-        (b"", ExitCode.DATA_CORRUPT),
-        (b"PK\x03\x04 no such file", ExitCode.DATA_CORRUPT),
-        (b"REDIS0099" + END, ExitCode.DATA_CORRUPT),
-        (b"REDIS0010\x00\x01k", ExitCode.DATA_CORRUPT),
+        (None, ExitCode.NOT_FOUND, "x.rdb: No such file or directory\n"),
+        (b"", ExitCode.DATA_CORRUPT, "offset 0: the file is empty"),
+        (b"PK\x03\x04 no such file", ExitCode.DATA_CORRUPT, "not an RDB file"),
+        (b"REDIS0099" + END, ExitCode.DATA_CORRUPT, "version 99"),
+        (b"REDIS0010\x00\x01k", ExitCode.DATA_CORRUPT, "offset 12: the file ends too soon"),
+        (b"REDIS0010\x00\x01k\x05a", ExitCode.DATA_CORRUPT, "at least 4 bytes are missing"),
     ],
 )
 def test_what_cannot_be_read_has_an_exit_code(
-    tmp_path: Path, ask: Ask, content: bytes | None, code: ExitCode
+    tmp_path: Path, ask: Ask, content: bytes | None, code: ExitCode, said: str
 ) -> None:
     path = tmp_path / "x.rdb"
     if content is not None:
@@ -96,6 +97,7 @@ def test_what_cannot_be_read_has_an_exit_code(
     ended, out, err = ask("check", path)
     assert (ended, out) == (code, "")
     assert err.startswith("Error: ")
+    assert said in err
     assert "Try: " in err
 
 
@@ -104,7 +106,9 @@ def test_bytes_after_the_end_are_refused_by_check_and_shown_by_inspect(
 ) -> None:
     path = by_hand(tmp_path, string_key(b"k", b"v"))
     path.write_bytes(path.read_bytes() + b"tail")
-    assert ask("check", path)[0] == ExitCode.DATA_CORRUPT
+    code, _, err = ask("check", path)
+    assert code == ExitCode.DATA_CORRUPT
+    assert "cut the file there" in err
     code, out, _ = ask("inspect", path)
     assert code == ExitCode.OK
     assert "4 bytes, which a load ignores" in out
@@ -193,3 +197,9 @@ def test_hashes_with_fields_that_expire_are_named(name: str, tmp_path: Path, ask
     assert (code, err, found["unsupported"]) == (ExitCode.OK, "", 2)
     assert all("fields with expiry" in row["encoding"] for row in found["encodings"])
     assert "fields with expiry" in ask("check", tmp_path / "dump.rdb")[2]
+    told = ask("inspect", tmp_path / "dump.rdb")[1]
+    assert "not loaded  " in told
+    assert "2 keys, first '" in told
+    # How many fields stand in a listpack that expires is not known, which is not none.
+    packed = [line for line in told.splitlines() if "listpack, fields" in line]
+    assert not any(line.rstrip().endswith("  0") for line in packed)

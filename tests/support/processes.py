@@ -85,7 +85,11 @@ class RedisServer:
         self.log = folder / "redis.log"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder)
-        wait_for(self._is_up, "redis-server to answer PING", START_SECONDS)
+        try:
+            wait_for(self._is_up, "redis-server to answer PING", START_SECONDS)
+        except BaseException:
+            self.stop()  # nobody else knows of it yet
+            raise
 
     def _is_up(self) -> bool:
         if self.process.poll() is not None:
@@ -162,7 +166,12 @@ class Sidecar:
             )
         self.ports: dict[str, int] = {}
         if is_awaited:
-            self.wait_ready()
+            try:
+                self.wait_ready()
+            except BaseException:
+                if self.process.poll() is None:
+                    self.kill()  # nobody else knows of it yet
+                raise
 
     def wait_ready(self, deadline_seconds: float = START_SECONDS) -> None:
         """Wait for the ready file and take the ports from it."""

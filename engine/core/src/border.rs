@@ -4,7 +4,6 @@
 //! only hands work on: what a job does is in `job`, which port is bound in `border::listen`, which
 //! directive wins in `border::options`.
 
-mod descriptors;
 pub mod files;
 pub mod listen;
 pub mod options;
@@ -21,6 +20,7 @@ use serde_json::{Value, json};
 
 use crate::clock::Clock;
 use crate::config::{Access, Config};
+use crate::descriptors;
 use crate::error::{EngineError, Result};
 use crate::grpc::{self, DataDoor};
 use crate::job::commit::{CommitRequest, PAUSE_SECONDS_MAX};

@@ -2,7 +2,7 @@
 //! Nothing else in the engine asks the system for the wall time.
 
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Where the engine gets the time from.
 #[derive(Debug)]
@@ -31,10 +31,16 @@ impl Clock {
     /// Unix time in milliseconds.
     pub fn unix_ms(&self) -> i64 {
         match self.driven_ms.load(Ordering::Relaxed) {
-            i64::MIN => SystemTime::now()
-                .duration_since(UNIX_EPOCH)
-                .map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX)),
+            i64::MIN => since_epoch(|since| since.as_millis()),
             driven => driven,
+        }
+    }
+
+    /// Unix time in microseconds, for those who ask for the time itself.
+    pub fn unix_us(&self) -> i64 {
+        match self.driven_ms.load(Ordering::Relaxed) {
+            i64::MIN => since_epoch(|since| since.as_micros()),
+            driven => driven.saturating_mul(1000),
         }
     }
 
@@ -42,4 +48,10 @@ impl Clock {
     pub fn uptime_seconds(&self) -> u64 {
         self.started.elapsed().as_secs()
     }
+}
+
+/// The system's time in the unit that `count` takes of it.
+fn since_epoch(count: impl FnOnce(Duration) -> u128) -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| i64::try_from(count(since)).unwrap_or(i64::MAX))
 }

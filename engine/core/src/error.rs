@@ -58,10 +58,13 @@ impl EngineError {
             Some(libc::EEXIST) => {
                 ("FILE_EXISTS", "Choose another path: nothing is overwritten.", false)
             }
+            Some(libc::EISDIR | libc::ENOTDIR | libc::ELOOP | libc::ENAMETOOLONG) => {
+                ("IO_ERROR", "Check the path.", false)
+            }
             _ => ("IO_ERROR", "Look at the disk and the kernel log, then try again.", true),
         };
-        let mut made =
-            Self::new(code, format!("cannot {action} {}: {error}", path.display()), hint);
+        let text = format!("cannot {action} {}: {}", path.display(), reason_of(error));
+        let mut made = Self::new(code, text, hint);
         made.is_retryable = is_retryable;
         made.with("path", path.display().to_string())
     }
@@ -80,6 +83,12 @@ impl EngineError {
     }
 }
 
+/// The operating system's words, without Rust's number behind them.
+pub(crate) fn reason_of(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_owned()
+}
+
 impl fmt::Display for EngineError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.code, self.message)
@@ -90,3 +99,20 @@ impl std::error::Error for EngineError {}
 
 /// The result of an engine call that can fail for the operator.
 pub type Result<T> = std::result::Result<T, EngineError>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_system_said_is_told_without_its_number_and_with_what_helps() {
+        let of = |errno| {
+            let error = std::io::Error::from_raw_os_error(errno);
+            EngineError::from_io("read", std::path::Path::new("x.rdb"), &error)
+        };
+        let folder = of(libc::EISDIR);
+        assert_eq!(folder.message, "cannot read x.rdb: Is a directory");
+        assert_eq!((folder.hint.as_str(), folder.is_retryable), ("Check the path.", false));
+        assert!(of(libc::EIO).is_retryable);
+    }
+}

@@ -1,7 +1,8 @@
-//! Transparent huge pages as the kernel tells of them: how much of the allocator's memory sits on
+//! Transparent huge pages as the kernel tells of them: how much memory sits on
 //! them, and putting back what a fork has split. A fork copies one entry for each page, so on small
 //! pages it takes twenty times as long. mimalloc advises its arenas for huge pages (`alloc::tune`),
-//! and nothing else in the process does: the advice is how they are recognised here.
+//! and so does the C library its heap, where `perdure serve` started the process: the advice is how
+//! they are recognised here.
 //! Not here: when to do it (`snapshot::collapse`, `cron`). Never on a path that a client waits for:
 //! the kernel walks the page tables.
 //! A collapse changes no byte: the kernel copies a block to a huge page while nobody can touch it.
@@ -49,7 +50,7 @@ pub fn mode() -> Mode {
     }
 }
 
-/// A mapping that was advised for huge pages: an arena of the allocator.
+/// A mapping that was advised for huge pages: an arena of the allocator, the C library's heap.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Mapping {
     /// First address.
@@ -68,7 +69,7 @@ pub fn advised_mappings() -> Vec<Mapping> {
     File::open("/proc/self/smaps").map(|file| parse(BufReader::new(file))).unwrap_or_default()
 }
 
-/// Bytes of the allocator's memory that sit on huge pages.
+/// Bytes of the advised memory that sit on huge pages.
 pub fn huge_bytes() -> u64 {
     advised_mappings().iter().map(|mapping| mapping.huge_bytes).sum()
 }

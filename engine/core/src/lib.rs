@@ -11,6 +11,7 @@ pub mod clock;
 pub mod command;
 pub mod config;
 pub mod cron;
+mod descriptors;
 pub mod durable;
 pub mod effects;
 pub mod error;

@@ -10,16 +10,8 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use parking_lot::{Mutex, MutexGuard};
 use perdure_engine::failpoint;
-use running::{Dir, start, wait_until};
-
-fn turn() -> MutexGuard<'static, ()> {
-    static TURN: Mutex<()> = Mutex::new(());
-    let turn = TURN.lock();
-    failpoint::arm("").unwrap();
-    turn
-}
+use running::{Dir, start, turn, wait_until};
 
 /// What the descriptors of a process are.
 fn descriptors(pid: i32) -> Vec<PathBuf> {

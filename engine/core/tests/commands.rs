@@ -6,16 +6,11 @@
 
 mod harness;
 
-use harness::{Client, Engine, NOW_MS};
+use harness::{Client, Engine, NOW_MS, set_up};
+use perdure_engine::clock::Clock;
 use perdure_engine::command::{Outcome, disconnect, expire_cycle};
-use perdure_engine::config::Access;
+use perdure_engine::config::{Access, Config};
 use std::sync::atomic::Ordering::SeqCst;
-
-fn set_up() -> (Engine, Client) {
-    let engine = Engine::driven();
-    let client = engine.client(1);
-    (engine, client)
-}
 
 fn outcome(client: &mut Client, line: &str) -> Outcome {
     let words: Vec<Vec<u8>> = line.split(' ').map(|word| word.into()).collect();
@@ -437,4 +432,28 @@ fn a_relative_dir_goes_on_from_the_directory_in_force() {
     assert_eq!(engine.shared.state.lock().config.dir, base.join("inner"));
     assert!(client.run("CONFIG SET dir nowhere").contains("No such file or directory"));
     std::fs::remove_dir_all(&base).unwrap();
+}
+
+#[test]
+fn more_clients_than_the_system_gives_room_for_are_refused_with_all_else() {
+    let (engine, mut client) = set_up();
+    let reply = client.run("CONFIG SET hz 77 maxclients 4294967295 timeout 5");
+    let refusal = "-ERR CONFIG SET failed (possibly related to argument 'maxclients') - The operating \
+        system is not able to handle the specified number of clients, try with ";
+    assert!(reply.starts_with(refusal), "{reply}");
+    let config = engine.shared.state.lock().config.clone();
+    assert_eq!((config.hz, config.timeout, config.maxclients), (10, 0, 10_000));
+    assert_eq!(client.run("CONFIG SET hz 77 maxclients 10"), "+OK");
+}
+
+#[test]
+fn time_is_told_to_the_microsecond() {
+    let engine = Engine::new(Config::redis_defaults(), Clock::system());
+    let client = &mut engine.client(1);
+    // Each call has one chance in a thousand to look like a time in milliseconds.
+    let is_finer =
+        |_| client.run("TIME").split(' ').next_back().is_some_and(|it| !it.ends_with("000"));
+    assert!((0..100).any(is_finer));
+    let mut driven = Engine::driven().client(1);
+    assert_eq!(driven.run("TIME"), "*2 $7 1000000 $1 0");
 }

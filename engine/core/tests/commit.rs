@@ -8,18 +8,9 @@ mod running;
 
 use std::time::Duration;
 
-use parking_lot::{Mutex, MutexGuard};
 use perdure_engine::aof::held::HeldLog;
 use perdure_engine::failpoint;
-use running::{Client, Dir, Engine, start, wait_until};
-
-/// Tests of this file take turns; what one armed is gone when the next begins.
-fn turn() -> MutexGuard<'static, ()> {
-    static TURN: Mutex<()> = Mutex::new(());
-    let turn = TURN.lock();
-    failpoint::arm("").unwrap();
-    turn
-}
+use running::{Client, Dir, Engine, start, turn, wait_until};
 
 /// An engine whose live data (`live:*`, 300 keys) differs from the staged one (`kept:*`, 200 keys).
 struct Scene {

@@ -137,6 +137,11 @@ fn the_latency_monitor_has_what_held_the_server() {
     assert_eq!(client.run("LATENCY HISTORY nosuch"), "*0");
     assert_eq!(client.run("LATENCY RESET nosuch command"), ":1");
     assert_eq!(client.run("LATENCY RESET"), ":0");
+    // The longest that can be said is never reached.
+    let longest = format!("CONFIG SET latency-monitor-threshold {}", i64::MAX);
+    assert_eq!(client.run(&longest), "+OK");
+    client.run("DEBUG SLEEP 0.002");
+    assert_eq!(client.run("LATENCY LATEST"), "*0");
 }
 
 #[test]

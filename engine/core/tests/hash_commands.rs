@@ -7,13 +7,7 @@ mod harness;
 
 use std::collections::{HashMap, HashSet};
 
-use harness::{Client, Engine, Random};
-
-fn set_up() -> (Engine, Client) {
-    let engine = Engine::driven();
-    let client = engine.client(1);
-    (engine, client)
-}
+use harness::{Client, Random, set_up, strings};
 
 /// Both forms: as it is, and past the thresholds from the first field on.
 fn in_both_forms(check: impl Fn(&mut Client, &str)) {
@@ -24,17 +18,7 @@ fn in_both_forms(check: impl Fn(&mut Client, &str)) {
     }
 }
 
-/// The bulk strings of an array or map (no blanks in them).
-fn strings(reply: &str) -> Vec<String> {
-    reply
-        .split(' ')
-        .skip(1)
-        .filter(|word| !word.starts_with(['$', '*']))
-        .map(str::to_owned)
-        .collect()
-}
-
-fn assert_replies(client: &mut Client, cases: &[(&str, &str)], encoding: &str) {
+fn assert_replies_of(client: &mut Client, cases: &[(&str, &str)], encoding: &str) {
     for (line, reply) in cases {
         let reply = reply.replace("$8 listpack", &format!("${} {encoding}", encoding.len()));
         assert_eq!(client.run(line), reply, "{line} of a {encoding}");
@@ -89,7 +73,7 @@ fn fields_are_set_read_and_removed_as_redis_does_it() {
         ("TYPE h", "+hash"),
     ];
     in_both_forms(|client, encoding| {
-        assert_replies(client, &cases, encoding);
+        assert_replies_of(client, &cases, encoding);
     });
 }
 
@@ -127,7 +111,7 @@ fn fields_are_numbers_where_redis_says_so() {
         ("EXISTS none", ":0"),
     ];
     in_both_forms(|client, encoding| {
-        assert_replies(client, &cases, encoding);
+        assert_replies_of(client, &cases, encoding);
     });
 }
 
@@ -166,7 +150,7 @@ fn random_fields_and_scans_are_framed_as_in_redis() {
         ("HSCAN h 0 match", "-ERR syntax error"),
     ];
     in_both_forms(|client, encoding| {
-        assert_replies(client, &cases, encoding);
+        assert_replies_of(client, &cases, encoding);
     });
 }
 
@@ -193,14 +177,13 @@ fn maps_and_pairs_have_the_shapes_of_resp3() {
     ];
     in_both_forms(|client, encoding| {
         client.run("HELLO 3");
-        assert_replies(client, &cases, encoding);
+        assert_replies_of(client, &cases, encoding);
     });
 }
 
 #[test]
 fn the_log_holds_results_and_nothing_that_changed_nothing() {
     let (engine, mut client) = set_up();
-    let dirty = |engine: &Engine| engine.shared.state.lock().effects.dirty;
     for (line, changes, logged) in [
         ("HSET h a 1 b 2", 2, "HSET h a 1 b 2"),
         ("HSET h a 1", 1, "HSET h a 1"),
@@ -215,9 +198,9 @@ fn the_log_holds_results_and_nothing_that_changed_nothing() {
         ("HDEL h z", 1, "HDEL h z"),
         ("HGETALL h", 0, ""),
     ] {
-        let (before, lines) = (dirty(&engine), engine.logged().len());
+        let (before, lines) = (engine.dirty(), engine.logged().len());
         client.run(line);
-        assert_eq!(dirty(&engine) - before, changes, "{line}");
+        assert_eq!(engine.dirty() - before, changes, "{line}");
         let new: Vec<String> = engine.logged().split_off(lines);
         assert_eq!(
             new.iter().filter(|it| !it.starts_with("SELECT")).any(|it| it == logged),

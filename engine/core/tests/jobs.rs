@@ -9,35 +9,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::{Mutex, MutexGuard};
 use perdure_engine::failpoint;
 use perdure_engine::job::commit::CommitRequest;
 use perdure_engine::job::{Jobs, Stages, commit, load};
 use perdure_engine::snapshot::lock_for_child;
-use running::{Dir, start, wait_until};
-
-fn turn() -> MutexGuard<'static, ()> {
-    static TURN: Mutex<()> = Mutex::new(());
-    let turn = TURN.lock();
-    failpoint::arm("").unwrap();
-    turn
-}
-
-/// Hold every child at `name` until the marker that this gives is removed.
-fn hold(dir: &Dir, name: &str) -> String {
-    let marker = dir.file("held");
-    failpoint::arm(&format!("{name}=pause:{marker}")).unwrap();
-    marker
-}
-
-fn wait_held(marker: &str) {
-    wait_until("the failpoint", || Path::new(marker).exists());
-}
-
-fn let_go(marker: &str) {
-    failpoint::arm("").unwrap();
-    std::fs::remove_file(marker).unwrap();
-}
+use running::{Dir, hold, let_go, start, turn, wait_held};
 
 #[test]
 fn one_child_at_a_time_and_a_bounded_number_of_jobs() {

@@ -6,22 +6,14 @@
 
 mod running;
 
-use std::path::Path;
-
-use parking_lot::{Mutex, MutexGuard};
 use perdure_engine::clock::Clock;
 use perdure_engine::{cron, failpoint};
-use running::{Dir, Engine, launch, options, start, start_with, wait_until};
+use running::{
+    Dir, Engine, hold, launch, let_go, options, start, start_with, turn, wait_held, wait_until,
+};
 use serde_json::json;
 
 const START_MS: i64 = 1_800_000_000_000;
-
-fn turn() -> MutexGuard<'static, ()> {
-    static TURN: Mutex<()> = Mutex::new(());
-    let turn = TURN.lock();
-    failpoint::arm("").unwrap();
-    turn
-}
 
 fn has_dump(dir: &Dir) -> bool {
     dir.names().contains(&"dump.rdb".to_owned())
@@ -29,22 +21,6 @@ fn has_dump(dir: &Dir) -> bool {
 
 fn wait_bgsave(engine: &Engine) {
     wait_until("the background save", || engine.stats()["bgsave_in_progress"] == false);
-}
-
-/// Hold every child at `name` until the marker that this gives is removed.
-fn hold(dir: &Dir, name: &str) -> String {
-    let marker = dir.file("held");
-    failpoint::arm(&format!("{name}=pause:{marker}")).unwrap();
-    marker
-}
-
-fn wait_held(marker: &str) {
-    wait_until("the failpoint", || Path::new(marker).exists());
-}
-
-fn let_go(marker: &str) {
-    failpoint::arm("").unwrap();
-    std::fs::remove_file(marker).unwrap();
 }
 
 #[test]

@@ -26,12 +26,16 @@ async def emptied(tmp_path: Path) -> tuple[ControlBench, str]:
     spec = ScheduleSpec(preset=Preset.DAILY)
     await bench.core.control_plane.schedules.create("mine", spec)
     await bench.stop()
+    lose_all_but_snapshots(bench)
+    return bench, snapshot.snapshot_id
+
+
+def lose_all_but_snapshots(bench: ControlBench) -> None:
     for path in bench.data_dir.iterdir():
         if path.is_dir() and path.name != "snapshots":
             shutil.rmtree(path)
         elif path.is_file():
             path.unlink()
-    return bench, snapshot.snapshot_id
 
 
 async def test_auto_refuses_to_start_empty_under_a_name_with_snapshots(tmp_path: Path) -> None:
@@ -40,7 +44,7 @@ async def test_auto_refuses_to_start_empty_under_a_name_with_snapshots(tmp_path:
         await bench.boot()
     assert caught.value.code == "BOOT_SOURCE_AMBIGUOUS"
     assert caught.value.context["snapshot_id"] == snapshot_id
-    assert "=latest" in caught.value.hint
+    assert f"=snapshot:{snapshot_id}" in caught.value.hint
     assert "=empty" in caught.value.hint
     bench.core.close()
 
@@ -98,6 +102,31 @@ async def test_latest_and_named_source_put_the_file_in_place(tmp_path: Path, sou
     await bench.core.adopt_left_rdb()
     await bench.core.maintain()
     assert len(bench.listed()) == 1  # as old as its snapshot: not shipped again
+    await bench.stop()
+
+
+@pytest.mark.parametrize("source", ["auto", "latest"])
+async def test_what_a_restore_replaced_is_not_taken_for_the_newest_data(
+    tmp_path: Path, source: str
+) -> None:
+    """The safety snapshot is cut last, but it holds the accident."""
+    bench = ControlBench(tmp_path)
+    await bench.boot()
+    bench.engine.data = {"a": "1"}
+    snapshot = await bench.take()
+    bench.engine.data = {"a": "by accident"}
+    bench.engine.rdb.write_bytes(dump_fake(bench.engine.data))
+    await bench.restored(snapshot.snapshot_id)
+    await bench.stop()
+    lose_all_but_snapshots(bench)
+    bench.tables["server"] = {"boot_source": source}
+    if source == "auto":
+        with pytest.raises(BootRefusedError, match=snapshot.snapshot_id):
+            await bench.boot()
+        bench.core.close()
+        return
+    await bench.boot()
+    assert bench.engine.data == {"a": "1"}
     await bench.stop()
 
 

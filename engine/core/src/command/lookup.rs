@@ -79,10 +79,11 @@ impl Cx<'_> {
         self.spot(db, key).is_some()
     }
 
-    /// The entry of `key` for a command that changes it: neither a hit nor a miss.
+    /// The entry of `key` for a command that changes it: an access, but neither a hit nor a miss.
     pub fn find(&mut self, key: &[u8]) -> Option<EntryRef<'_>> {
         let db = self.session.db;
         let spot = self.spot(db, key)?;
+        self.note_access(db, spot);
         self.state.keyspace.db(db).entry_at(spot)
     }
 
@@ -102,11 +103,15 @@ impl Cx<'_> {
         let spot = self.spot(db, key);
         self.count_read(spot.is_some());
         let Some(spot) = spot else { return (None, self.reply) };
-        // A note writes to the entry's page: not while a child would make the kernel copy it.
+        self.note_access(db, spot);
+        (self.state.keyspace.db(db).entry_at(spot).map(EntryRef::value), self.reply)
+    }
+
+    /// A note writes to the entry's page: not while a child would make the kernel copy it.
+    fn note_access(&mut self, db: usize, spot: Spot) {
         if self.state.save.child.is_none() {
             self.state.keyspace.db_mut(db).note_access_at(spot, self.now_ms);
         }
-        (self.state.keyspace.db(db).entry_at(spot).map(EntryRef::value), self.reply)
     }
 
     /// As [`Cx::read_any`], when the answer does not show the value.

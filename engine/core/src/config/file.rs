@@ -1,6 +1,7 @@
 //! redis.conf and redis-server's arguments as text: lines, words, quotes, escapes, `include`. What
 //! directives mean stands in `table` and `values`.
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use super::Directive;
@@ -24,15 +25,17 @@ pub fn read_redis_conf(path: &Path) -> Result<Vec<Directive>> {
 
 fn read_file(path: &Path, depth: usize, directives: &mut Vec<Directive>) -> Result<()> {
     let failed = |error: std::io::Error| EngineError::from_io("read", path, &error);
-    let size = std::fs::metadata(path).map_err(failed)?.len();
-    if size > FILE_BYTES_MAX || depth > INCLUDE_DEPTH_MAX {
+    // A pipe or a device does not say how much it holds.
+    let file = std::fs::File::open(path).map_err(failed)?;
+    let mut text = Vec::new();
+    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut text).map_err(failed)?;
+    if text.len() as u64 > FILE_BYTES_MAX || depth > INCLUDE_DEPTH_MAX {
         return Err(EngineError::new(
             "CONFIG_INVALID",
             format!("{} is too big or included too deeply", path.display()),
             "Check the include lines.",
         ));
     }
-    let text = std::fs::read(path).map_err(failed)?;
     let mut is_after_include = false;
     for (index, line) in text.split(|byte| *byte == b'\n').enumerate() {
         let line = line.trim_ascii();
@@ -299,6 +302,8 @@ mod tests {
         assert_eq!(read_redis_conf(&main).unwrap().len(), 1);
         std::fs::write(&main, format!("include {}\n", main.display())).unwrap();
         assert_eq!(read_redis_conf(&main).unwrap_err().code, "CONFIG_INVALID");
+        // No end, and no length that would tell.
+        assert_eq!(read_redis_conf(Path::new("/dev/zero")).unwrap_err().code, "CONFIG_INVALID");
         std::fs::write(&main, "a\nb \"c\n").unwrap();
         let error = read_redis_conf(&main).unwrap_err();
         assert!(error.message.contains("line 2") && error.message.contains("b \"c"), "{error}");

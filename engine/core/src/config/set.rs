@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 
 use super::row::{self, Row};
 use super::{Config, Refusal, words};
+use crate::descriptors;
+use crate::error::reason_of;
 
 impl Config {
     /// CONFIG SET of several at once, all or none. The error is the text after `ERR `.
@@ -44,8 +46,26 @@ impl Config {
         if changed.appendonly != self.appendonly {
             return Err(failed("appendonly", "not supported here yet"));
         }
+        // Last, when nothing else is wrong: it changes the process.
+        changed.make_room(self.maxclients)?;
         *self = changed;
         Ok(())
+    }
+
+    /// Make room for more clients than `before`; refused where the system does not give it.
+    fn make_room(&self, before: usize) -> Result<(), String> {
+        if self.maxclients <= before {
+            return Ok(());
+        }
+        let fitting = descriptors::make_room(self.maxclients);
+        if fitting >= self.maxclients {
+            return Ok(());
+        }
+        let reason = format!(
+            "The operating system is not able to handle the specified number of clients, try with \
+             {fitting}"
+        );
+        Err(failed("maxclients", &reason))
     }
 
     fn set_one(&mut self, row: &'static Row, value: &[u8]) -> Result<(), String> {
@@ -55,7 +75,7 @@ impl Config {
             // Redis's working directory is `dir` itself, so a relative one goes on from there.
             self.is_dir_given = true;
             let dir = words::directory(Some(&self.dir), &text)?;
-            let metadata = std::fs::metadata(&dir).map_err(|error| os_reason(&error))?;
+            let metadata = std::fs::metadata(&dir).map_err(|error| reason_of(&error))?;
             if !metadata.is_dir() {
                 return Err("Not a directory".to_owned());
             }
@@ -69,10 +89,4 @@ impl Config {
 
 fn failed(name: &str, reason: &str) -> String {
     format!("CONFIG SET failed (possibly related to argument '{name}') - {reason}")
-}
-
-/// The operating system's words without Rust's number behind them.
-fn os_reason(error: &std::io::Error) -> String {
-    let text = error.to_string();
-    text.split(" (os error").next().unwrap_or_default().to_owned()
 }

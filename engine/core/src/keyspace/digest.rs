@@ -38,8 +38,13 @@ fn mix_digest(digest: &mut DatasetDigest, data: &[u8]) {
 
 fn entry_digest(entry: EntryRef<'_>) -> DatasetDigest {
     let mut digest = [0; 20];
-    let value = entry.value();
     mix_digest(&mut digest, entry.key());
+    digest_value(digest, entry)
+}
+
+/// Go on with the value and whether it expires.
+fn digest_value(mut digest: DatasetDigest, entry: EntryRef<'_>) -> DatasetDigest {
+    let value = entry.value();
     mix_digest(&mut digest, &(value.type_of() as u32).to_be_bytes());
     match value {
         ValueRef::List(list) => list.iter().for_each(|text| mix_digest(&mut digest, &text)),
@@ -64,6 +69,16 @@ fn entry_digest(entry: EntryRef<'_>) -> DatasetDigest {
     digest
 }
 
+/// A digest in hexadecimal digits.
+pub fn digest_text(digest: &DatasetDigest) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Redis's `DEBUG DIGEST-VALUE`: of one entry, whatever its key.
+pub fn value_digest(entry: EntryRef<'_>) -> DatasetDigest {
+    digest_value([0; 20], entry)
+}
+
 impl Keyspace {
     /// Redis's `DEBUG DIGEST` of the same data.
     pub fn digest(&self) -> DatasetDigest {
@@ -81,11 +96,12 @@ impl Keyspace {
 #[cfg(test)]
 mod tests {
     use super::super::{Expiry, Keyspace};
+    use super::digest_text;
     use crate::value::packing::Packing;
     use crate::value::{HashMut, NewValue, SetMut, Type, ZSetMut};
 
     fn hex(keyspace: &Keyspace) -> String {
-        keyspace.digest().iter().map(|byte| format!("{byte:02x}")).collect()
+        digest_text(&keyspace.digest())
     }
 
     fn set(keyspace: &mut Keyspace, db: usize, key: &[u8], value: &[u8]) {

@@ -16,7 +16,7 @@ mod scan_tests;
 use std::cmp::Ordering;
 
 pub use db::{Db, Draft, Expiry};
-pub use digest::DatasetDigest;
+pub use digest::{DatasetDigest, digest_text, value_digest};
 
 pub use crate::table::{Iter, KeyHash, Spot};
 pub use crate::value::entry_ref::EntryRef;

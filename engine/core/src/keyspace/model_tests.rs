@@ -6,25 +6,20 @@ use std::collections::HashMap;
 use super::*;
 use crate::alloc;
 use crate::table::KeyHasher;
+use crate::value::seeded::Seeded;
 use crate::value::{NewValue, ValueRef, integer};
 
-/// A splitmix64 generator: small, and the same everywhere.
-pub(super) struct Random(u64);
+/// Random values of the kinds that keys hold.
+pub(super) struct Random(Seeded);
 
 impl Random {
     /// Seeded from `PERDURE_TEST_SEED` or the clock; prints the seed.
     pub fn from_environment(test: &str) -> Self {
-        let seed = std::env::var("PERDURE_TEST_SEED").ok().and_then(|text| text.parse().ok());
-        let seed = seed.unwrap_or_else(|| crate::clock::Clock::system().unix_ms() as u64);
-        println!("{test}: PERDURE_TEST_SEED={seed}");
-        Self(seed)
+        Self(Seeded::from_environment(test))
     }
 
     pub fn draw(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
+        self.0.draw()
     }
 
     pub fn below(&mut self, bound: u64) -> u64 {

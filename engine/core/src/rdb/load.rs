@@ -278,20 +278,21 @@ const WAITING_MAX: usize = 32;
 const IDLE_SECONDS_MAX: u64 = (1 << 24) - 1;
 /// Larger nodes of lists are taken apart: no `list-max-listpack-size` makes them.
 const NODE_BYTES_MAX: usize = 64 * 1024;
-/// Bytes of a listpack's element beside its text, and of the listpack beside its elements.
-const ELEMENT_OVERHEAD_BYTES: usize = 10;
+/// A listpack up to this size is kept, however long its elements are.
+const KEPT_BYTES: usize = 64 * 1024;
 
 /// What a packed form becomes as it is, if the thresholds allow it. As in redis-server it is the
-/// number of elements that counts; their lengths only as far as all of them together go.
+/// number of elements that counts; their lengths only in a large one, as far as all of them
+/// together go.
 fn kind_of(made: Type, form: Form<'_>, packing: Packing) -> Option<Kind> {
     let fits = |bytes: usize, elements: usize, elements_max: usize, text_bytes: usize| {
-        let element_bytes = text_bytes.saturating_add(ELEMENT_OVERHEAD_BYTES);
-        elements <= elements_max
-            && bytes <= elements_max.saturating_add(1).saturating_mul(element_bytes)
+        let element_bytes = text_bytes.saturating_add(listpack::ELEMENT_OVERHEAD_BYTES);
+        let most = elements_max.saturating_add(1).saturating_mul(element_bytes);
+        elements <= elements_max && bytes <= most.max(KEPT_BYTES)
     };
     match (made, form) {
         (Type::Set, Form::Intset(_, members)) => {
-            (members <= packing.set_int_entries).then_some(Kind::IntSet)
+            (members <= packing.ints_max()).then_some(Kind::IntSet)
         }
         (Type::Set, Form::Listpack(bytes, members)) => {
             fits(bytes.len(), members, SET_ENTRIES, SET_VALUE_BYTES).then_some(Kind::Set)

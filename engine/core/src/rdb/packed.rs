@@ -7,7 +7,8 @@ use std::hash::BuildHasher;
 
 use ahash::RandomState;
 
-use super::strings::{DECIMAL_BYTES_MAX, Loaded, decimal};
+use super::strings::Loaded;
+use crate::value::integer::IntText;
 
 /// What is wrong with a packed collection, and where in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,7 +112,7 @@ impl Distinct {
 pub(super) fn with_text<T>(element: Loaded<'_>, then: impl FnOnce(&[u8]) -> T) -> T {
     match element {
         Loaded::Bytes(bytes) => then(bytes),
-        Loaded::Int(value) => then(decimal(value, &mut [0; DECIMAL_BYTES_MAX])),
+        Loaded::Int(value) => then(&IntText::new(value)),
     }
 }
 

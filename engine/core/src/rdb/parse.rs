@@ -399,8 +399,8 @@ impl Parser<'_> {
                  delete such keys, on the server that saved it, then save again."
             }
             _ => {
-                "Strings, lists, sets, sorted sets and hashes are read: delete other keys on the \
-                 server that saved it, then save again."
+                "Strings, lists, sets, sorted sets and hashes are read: delete other keys (`perdure \
+                 rdb inspect FILE` counts them) on the server that saved it, then save again."
             }
         };
         let refused = self.from.refuse("RDB_TYPE_UNSUPPORTED", &reason, hint);
@@ -473,7 +473,10 @@ impl Parser<'_> {
         self.summary.size_bytes = self.from.size_bytes();
         self.summary.databases = self.databases.into_values().collect();
         if is_end_strict && self.from.has(1) {
-            return Err(self.from.corrupt("bytes after the end of the data"));
+            let reason = "bytes after the end of the data";
+            let hint = "A start ignores them, a restore does not: find out what appended them, or \
+                        cut the file there.";
+            return Err(self.from.refuse("RDB_CORRUPT", reason, hint).with("reason", reason));
         }
         (self.summary.trailing_bytes, self.summary.sha256) = self.from.finish()?;
         Ok(self.summary)

@@ -211,7 +211,13 @@ impl<'a> Reader<'a> {
     #[cold]
     fn truncated(&self, size: usize) -> EngineError {
         let left = self.size_bytes.saturating_sub(self.offset());
-        let reason = format!("the file ends: {size} bytes are needed and {left} are left");
+        let missing = (size as u64).saturating_sub(left);
+        let reason = match (self.size_bytes, missing) {
+            (0, _) => "the file is empty".to_owned(),
+            (_, 0) => "the file was cut while it was read".to_owned(),
+            (_, 1) => "the file ends too soon: at least one byte is missing".to_owned(),
+            _ => format!("the file ends too soon: at least {missing} bytes are missing"),
+        };
         let hint = "The file was not written to its end: copy it again, or use another snapshot.";
         self.refuse("RDB_TRUNCATED", &reason, hint).with("reason", reason)
     }

@@ -10,6 +10,7 @@ use super::reader::Reader;
 use super::writer::Writer;
 use crate::error::Result;
 use crate::limits::BULK_BYTES_MAX;
+use crate::value::integer::IntText;
 use crate::value::listpack::Element;
 
 /// Strings up to this length are packed into memory made before the fork; longer ones get a mapping
@@ -103,10 +104,9 @@ pub(super) fn save_int(out: &mut Writer<'_>, value: i64) -> std::result::Result<
     if let Ok(small) = i32::try_from(value) {
         return save_int_encoded(out, small);
     }
-    let mut text = [0_u8; DECIMAL_BYTES_MAX];
-    let digits = decimal(value, &mut text);
+    let digits = IntText::new(value);
     save_length(out, digits.len() as u64)?;
-    out.put(digits)
+    out.put(&digits)
 }
 
 fn save_int_encoded(out: &mut Writer<'_>, value: i32) -> std::result::Result<(), i32> {
@@ -163,7 +163,7 @@ impl Loaded<'_> {
     pub(super) fn text_bytes(self) -> u64 {
         match self {
             Self::Bytes(bytes) => bytes.len() as u64,
-            Self::Int(value) => decimal(value, &mut [0; DECIMAL_BYTES_MAX]).len() as u64,
+            Self::Int(value) => IntText::new(value).len() as u64,
         }
     }
 }
@@ -205,7 +205,7 @@ pub(super) fn load_bytes(
     into.clear();
     match load_string(from, unpacked)? {
         Loaded::Bytes(bytes) => into.extend_from_slice(bytes),
-        Loaded::Int(value) => into.extend_from_slice(decimal(value, &mut [0; DECIMAL_BYTES_MAX])),
+        Loaded::Int(value) => into.extend_from_slice(&IntText::new(value)),
     }
     Ok(())
 }
@@ -236,30 +236,6 @@ fn checked(from: &Reader<'_>, length: u64) -> Result<usize> {
 }
 
 // ---------------------------------------------------------------------------------------- integers
-
-/// Longest decimal text of an `i64`.
-pub(super) const DECIMAL_BYTES_MAX: usize = 20;
-
-/// The decimal text of `value`, in `text`.
-pub(super) fn decimal(value: i64, text: &mut [u8; DECIMAL_BYTES_MAX]) -> &[u8] {
-    let (mut rest, mut from) = (value.unsigned_abs(), DECIMAL_BYTES_MAX);
-    for place in text.iter_mut().rev() {
-        *place = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        from -= 1;
-        if rest == 0 {
-            break;
-        }
-    }
-    if value < 0 {
-        // 19 digits at most, so the sign has its place.
-        from -= 1;
-        if let Some(place) = text.get_mut(from) {
-            *place = b'-';
-        }
-    }
-    text.get(from..).unwrap_or(&[])
-}
 
 /// The integer whose only decimal text `bytes` is (no `+`, no leading zero, no `-0`).
 fn canonical_i32(bytes: &[u8]) -> Option<i32> {

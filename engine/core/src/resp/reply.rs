@@ -2,6 +2,7 @@
 
 use crate::limits::OUTPUT_BUFFER_BYTES_MAX;
 use crate::session::Protocol;
+use crate::value::integer::{INT_TEXT_BYTES_MAX, IntText};
 use crate::value::score::ScoreText;
 
 /// A writer of replies, owned by a connection and reused over its batches.
@@ -37,8 +38,8 @@ impl Reply {
     pub fn replace(&mut self, buffer: Vec<u8>) -> Vec<u8> {
         std::mem::replace(&mut self.out, buffer)
     }
-    /// Whether a bulk string was left out because the output would have passed its bound: what is
-    /// here then is not a whole reply.
+    /// Whether the output has passed its bound, or would have with a bulk string that was left out:
+    /// what is here then need not be a whole reply.
     pub fn is_overfull(&self) -> bool {
         self.is_overfull
     }
@@ -106,15 +107,14 @@ impl Reply {
         if self.is_overfull {
             return;
         }
-        self.out.reserve(bytes.len() + DECIMAL_BYTES_MAX + 5);
+        self.out.reserve(bytes.len() + INT_TEXT_BYTES_MAX + 5);
         self.header(b'$', i64::try_from(bytes.len()).unwrap_or(i64::MAX));
         self.out.extend_from_slice(bytes);
         self.out.extend_from_slice(b"\r\n");
     }
     /// An integer as a bulk string (the value of a string kept as an integer).
     pub fn bulk_int(&mut self, value: i64) {
-        let mut digits = [0; DECIMAL_BYTES_MAX];
-        self.bulk(format_decimal(value, &mut digits));
+        self.bulk(&IntText::new(value));
     }
     /// A number without sign as a bulk string (a cursor).
     pub fn bulk_unsigned(&mut self, value: u64) {
@@ -125,6 +125,7 @@ impl Reply {
     }
     /// The null of a missing string: `$-1` or `_`.
     pub fn null(&mut self) {
+        self.is_overfull |= self.out.len() > self.bytes_max;
         self.out.extend_from_slice(match self.protocol {
             Protocol::Resp2 => b"$-1\r\n",
             Protocol::Resp3 => b"_\r\n",
@@ -217,16 +218,15 @@ impl Reply {
     }
 
     fn header(&mut self, mark: u8, value: i64) {
-        let mut line = [0; DECIMAL_BYTES_MAX + 3];
+        let mut line = [0; INT_TEXT_BYTES_MAX + 3];
         if let small @ 0..=9 = value {
             line[..4].copy_from_slice(&[mark, b'0' + small as u8, b'\r', b'\n']);
             self.out.extend_from_slice(&line[..4]);
             return;
         }
-        let mut digits = [0; DECIMAL_BYTES_MAX];
-        let text = format_decimal(value, &mut digits);
+        let text = IntText::new(value);
         line[0] = mark;
-        line[1..=text.len()].copy_from_slice(text);
+        line[1..=text.len()].copy_from_slice(&text);
         line[text.len() + 1..text.len() + 3].copy_from_slice(b"\r\n");
         self.out.extend_from_slice(&line[..text.len() + 3]);
     }
@@ -235,29 +235,6 @@ impl Reply {
         self.out.extend_from_slice(bytes);
         self.out.extend_from_slice(b"\r\n");
     }
-}
-
-/// Longest decimal text of an `i64`: a sign and nineteen digits.
-pub const DECIMAL_BYTES_MAX: usize = 20;
-
-/// Write `value` in decimal to the end of `digits`, without allocating; gives the part that was
-/// written.
-pub fn format_decimal(value: i64, digits: &mut [u8; DECIMAL_BYTES_MAX]) -> &[u8] {
-    let mut rest = value.unsigned_abs();
-    let mut at = DECIMAL_BYTES_MAX;
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        if rest == 0 {
-            break;
-        }
-    }
-    if value < 0 {
-        at -= 1;
-        digits[at] = b'-';
-    }
-    &digits[at..]
 }
 
 #[cfg(test)]

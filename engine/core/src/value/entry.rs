@@ -14,6 +14,14 @@ use super::layout::{
 use super::{Kind, NewValue};
 use crate::alloc::{self, Ledger};
 
+/// Blocks of collections that shrank to less than a quarter are made smaller, down to this.
+const SHRINKABLE_BYTES_MIN: usize = 256;
+
+/// Whether so few bytes are left in a block that it is worth moving them to a smaller one.
+fn is_mostly_unused(used: usize, usable: usize) -> bool {
+    usable > SHRINKABLE_BYTES_MIN && used < usable / 4
+}
+
 /// An exactly sized buffer with a copy of `bytes`.
 fn new_buffer(bytes: &[u8], ledger: &mut Ledger) -> NonNull<u8> {
     let buffer = ledger.allocate(bytes.len());
@@ -191,7 +199,8 @@ impl Entry {
 
     /// Make the value raw bytes of length `len`, keeping what was there and zeroing what is new.
     /// Growing an already raw string leaves room for half as much again, so that APPEND costs
-    /// amortised constant time; a packed collection, which is short, an eighth.
+    /// amortised constant time; a packed collection, which is short, an eighth. One that shrank far
+    /// gives its memory back.
     pub fn into_raw(self, len: usize, ledger: &mut Ledger) -> Self {
         let header = self.header();
         let capacity = match (header.encoding(), header.kind()) {
@@ -232,7 +241,8 @@ impl Entry {
         // SAFETY: the buffer is live, counted in this ledger, and stored back at once; the tail
         // lies inside its capacity.
         unsafe {
-            if len > alloc::usable_bytes(buffer) {
+            let usable = alloc::usable_bytes(buffer);
+            if len > usable || is_mostly_unused(len, usable) {
                 buffer = ledger.reallocate(buffer, capacity);
                 self.put_buffer(header.stored_offset(), buffer);
             }
@@ -274,8 +284,9 @@ impl Entry {
         let text = self.as_ref().text();
         let text = &text[..text.len().min(len)];
         // SAFETY: the block is a live one of the seam.
-        let has_room = at + len <= unsafe { alloc::usable_bytes(self.0) };
-        if has_room && old.encoding() != Encoding::Int {
+        let usable = unsafe { alloc::usable_bytes(self.0) };
+        let is_fitting = at + len <= usable && !is_mostly_unused(at + len, usable);
+        if is_fitting && old.encoding() != Encoding::Int {
             // SAFETY: the text stays where it is; the block has room for the zeros behind it.
             unsafe { self.0.add(at + text.len()).write_bytes(0, len - text.len()) };
             self.set_header(header);

@@ -186,8 +186,9 @@ impl<'a, 'v> HashMut<'a, 'v> {
     /// Whether a listpack may not hold that, whatever else it holds.
     fn is_too_much(&self, field: &[u8], value: &[u8]) -> bool {
         let longest = field.len().max(value.len());
+        let pair_bytes = field.len() + value.len() + 2 * listpack::ELEMENT_OVERHEAD_BYTES;
         longest > self.packing.hash_value_bytes
-            || self.value.packed().len() + field.len() + value.len() > listpack::BYTES_MAX
+            || self.value.packed().len() + pair_bytes > listpack::BYTES_MAX
     }
 
     /// Go from listpack to table, with room for `fields` in all if that is more than there are.

@@ -108,3 +108,31 @@ fn a_reservation_past_the_threshold_is_a_table_at_once() {
     });
     assert_eq!(db.check_invariants(), Ok(()));
 }
+
+/// Buffer and entry: a key that was once long must not keep its memory for good.
+#[test]
+fn a_packed_hash_that_shrinks_gives_memory_back() {
+    let mut fresh = Db::new();
+    edit(&mut fresh, Packing::default(), |hash| hash.put(b"field:0", &[b'v'; 20]));
+    for fields in [20, 500] {
+        let mut db = Db::new();
+        edit(&mut db, Packing::default(), |hash| {
+            (0..fields).for_each(|at| {
+                hash.put(format!("field:{at}").as_bytes(), &[b'v'; 20]);
+            });
+        });
+        let (full, goal) = (db.memory_bytes(), fresh.memory_bytes() + 512);
+        assert!(full > goal || fields < 500);
+        for at in 1..fields {
+            edit(&mut db, Packing::default(), |hash| hash.remove(format!("field:{at}").as_bytes()));
+            assert_eq!(db.check_invariants(), Ok(()));
+        }
+        assert_eq!(
+            held(&db).and_then(|hash| hash.get(b"field:0")).as_deref(),
+            Some(&[b'v'; 20][..])
+        );
+        assert!(matches!(held(&db), Some(HashRef::Packed(_))));
+        let left = db.memory_bytes();
+        assert!(left <= goal, "{left} bytes of {full} for one field of {fields}");
+    }
+}

@@ -2,13 +2,16 @@
 //! directives that each field names. What packed forms look like stands with each type. A threshold
 //! is looked at when a collection changes, so a new one touches what exists only then.
 
+use crate::limits::BULK_BYTES_MAX;
+
 /// Most members of a set that is packed as a listpack. Redis 7.0 has no such form, so no directive
 /// names this; it is what later versions have.
 pub const SET_ENTRIES: usize = 128;
 /// Longest member in one.
 pub const SET_VALUE_BYTES: usize = 64;
-/// However large `set-max-intset-entries` is, an intset stops here (Redis's bound).
-pub const SET_INTS_MAX: usize = 1 << 30;
+/// However large `set-max-intset-entries` is, an intset stops here: the next integer, whatever its
+/// width and theirs, still fits an entry.
+pub const SET_INTS_MAX: usize = BULK_BYTES_MAX / 8 - 2;
 
 /// The thresholds in force.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +29,13 @@ pub struct Packing {
     /// `list-max-listpack-size`: a list's node holds so many elements, or, below zero, so many
     /// bytes: -1 is 4 KiB, -2 8 KiB and so on to -5 (and anything less), 64 KiB.
     pub list_node: i32,
+}
+
+impl Packing {
+    /// Most integers of an intset.
+    pub fn ints_max(&self) -> usize {
+        self.set_int_entries.min(SET_INTS_MAX)
+    }
 }
 
 impl Default for Packing {

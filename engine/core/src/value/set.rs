@@ -10,7 +10,7 @@ use super::integer::{IntText, parse_i64};
 use super::intset::{self, Intset};
 use super::large::Content;
 use super::listpack::{self, Entries, Listpack};
-use super::packing::{Packing, SET_ENTRIES, SET_INTS_MAX, SET_VALUE_BYTES};
+use super::packing::{Packing, SET_ENTRIES, SET_VALUE_BYTES};
 use super::{Kind, NewValue, Text, ValueMut, ValueRef};
 use crate::table::{Iter, KeyHash, Table};
 
@@ -211,9 +211,9 @@ impl<'a, 'v> SetMut<'a, 'v> {
     pub fn reserve(&mut self, members: usize) {
         if let Some(table) = self.table() {
             table.reserve(members);
-        } else if members > self.ints_max().max(SET_ENTRIES) {
+        } else if members > self.packing.ints_max().max(SET_ENTRIES) {
             self.promote(members);
-        } else if members > self.ints_max() && self.value.kind() == Kind::IntSet {
+        } else if members > self.packing.ints_max() && self.value.kind() == Kind::IntSet {
             self.leave_ints(0);
         }
     }
@@ -225,15 +225,11 @@ impl<'a, 'v> SetMut<'a, 'v> {
         }
     }
 
-    fn ints_max(&self) -> usize {
-        self.packing.set_int_entries.min(SET_INTS_MAX)
-    }
-
     fn add_int(&mut self, member: i64) -> bool {
         if !intset::add(self.value, member) {
             return false;
         }
-        if self.view().len() > self.ints_max() {
+        if self.view().len() > self.packing.ints_max() {
             self.leave_ints(0);
         }
         true

@@ -51,11 +51,7 @@ fn random_calls_are_answered_as_by_a_real_server() {
                 // Our WATCH deletes what has expired already; let both do so.
                 row.push([vec![b"EXISTS".to_vec()], call[1..].to_vec()].concat());
             }
-            if call[0].to_ascii_uppercase().starts_with(b"SORT") {
-                // Redis takes a number out of range of an earlier command for one of SORT's, until
-                // a command reads a good one.
-                row.push(["ZUNION", "1", "never-there", "WEIGHTS", "1"].map(Vec::from).to_vec());
-            }
+            row.extend(generator::before_sort(&call));
             if chance::is_drawn(&call) {
                 arena.run(who, &std::mem::take(&mut row));
                 chance::run(&mut arena, who, call);

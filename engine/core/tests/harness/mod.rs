@@ -9,6 +9,7 @@ use perdure_engine::aof::held::HeldLog;
 use perdure_engine::clock::Clock;
 use perdure_engine::command::{self, Outcome};
 use perdure_engine::config::Config;
+use perdure_engine::keyspace::digest_text;
 use perdure_engine::resp::{Args, Reply};
 use perdure_engine::session::{ClientInfo, NO_COMMAND, Protocol, Session};
 use perdure_engine::state::Shared;
@@ -66,8 +67,61 @@ impl Engine {
         commands_of(&self.log.bytes()).iter().map(|words| shown(words)).collect()
     }
 
+    /// Fail if an invariant of a database is broken.
+    pub fn check(&self) {
+        let state = self.shared.state.lock();
+        for db in 0..state.keyspace.databases() {
+            state.keyspace.db(db).check_invariants().unwrap();
+        }
+    }
+
+    /// Changes since the last save.
+    pub fn dirty(&self) -> u64 {
+        self.shared.state.lock().effects.dirty
+    }
+
+    /// DEBUG DIGEST of the data, after [`Engine::check`].
+    pub fn digest(&self) -> String {
+        self.check();
+        digest_text(&self.shared.state.lock().keyspace.digest())
+    }
+
     pub fn drive(&self, milliseconds: i64) {
         self.shared.clock.drive_to(self.shared.clock.unix_ms() + milliseconds);
+    }
+}
+
+/// A driven engine with one client.
+pub fn set_up() -> (Engine, Client) {
+    let engine = Engine::driven();
+    let client = engine.client(1);
+    (engine, client)
+}
+
+/// Run `first`, then each line, and compare its reply.
+pub fn assert_replies(first: &str, cases: &[(&str, &str)]) {
+    let (engine, mut client) = set_up();
+    client.run(first);
+    for (line, reply) in cases {
+        assert_eq!(client.run(line), *reply, "{line}");
+    }
+    engine.check();
+}
+
+/// The bulk strings of a reply that [`Client::run`] gave.
+pub fn strings(reply: &str) -> Vec<String> {
+    let words: Vec<&str> = reply.split(' ').collect();
+    let pairs = words.windows(2).filter(|pair| pair[0].starts_with('$'));
+    pairs.map(|pair| pair[1].to_owned()).collect()
+}
+
+/// Run each line and compare how many changes it counts as.
+pub fn assert_changes(cases: &[(&str, u64)]) {
+    let (engine, mut client) = set_up();
+    for (line, changes) in cases {
+        let before = engine.dirty();
+        client.run(line);
+        assert_eq!(engine.dirty() - before, *changes, "{line}");
     }
 }
 

@@ -7,23 +7,11 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
-use harness::{Client, Engine};
-
-fn set_up() -> (Engine, Client) {
-    let engine = Engine::driven();
-    let client = engine.client(1);
-    (engine, client)
-}
+use harness::{Client, assert_changes, set_up};
 
 fn call(client: &mut Client, words: &[&[u8]]) -> String {
     let words: Vec<Vec<u8>> = words.iter().map(|word| word.to_vec()).collect();
     String::from_utf8_lossy(&client.call(&words).1).trim_end().to_owned()
-}
-
-fn digest(engine: &Engine) -> String {
-    let state = engine.shared.state.lock();
-    state.keyspace.db(0).check_invariants().unwrap();
-    state.keyspace.digest().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[test]
@@ -59,18 +47,18 @@ fn digest_of_lists_is_the_real_servers() {
     let (engine, mut client) = set_up();
     let x = [b'x'; 100];
     call(&mut client, &[b"RPUSH", b"l", b"a", b"", b"12345678901234567890", b"-7", &x]);
-    assert_eq!(digest(&engine), "b077a71d4e86b97a6c495a5e11fa5dda5770c9f4");
+    assert_eq!(engine.digest(), "b077a71d4e86b97a6c495a5e11fa5dda5770c9f4");
     for value in 0..3000 {
         let name = if value % 3 == 0 { "RPUSH" } else { "LPUSH" };
         client.run(&format!("{name} big element:{value:06}"));
     }
     call(&mut client, &[b"LPUSH", b"big", &[b'y'; 20_000]]);
-    assert_eq!(digest(&engine), "f1af9bbff7d5821d4935d34f106d54a4bcb31ced");
+    assert_eq!(engine.digest(), "f1af9bbff7d5821d4935d34f106d54a4bcb31ced");
     client.run("LTRIM big 100 -200");
     client.run("LREM big 0 element:000500");
     call(&mut client, &[b"LINSERT", b"big", b"BEFORE", b"element:001000", &[b'z'; 9000]]);
     client.run("LSET big 1234 ''");
-    assert_eq!(digest(&engine), "0cd6033fdef69d5b377e1beb264c2772b3fee625");
+    assert_eq!(engine.digest(), "0cd6033fdef69d5b377e1beb264c2772b3fee625");
     assert_eq!(client.run("LLEN big"), ":2702");
 }
 
@@ -106,8 +94,7 @@ fn the_log_holds_what_was_popped_and_what_was_sent() {
 /// Changes as `rdb_changes_since_last_save` counts them, observed at a real server.
 #[test]
 fn changes_are_counted_as_the_real_server_counts_them() {
-    let (engine, mut client) = set_up();
-    for (line, changes) in [
+    assert_changes(&[
         ("RPUSH l a b c d e f g h", 8),
         ("LPOP l", 1),
         ("LPOP l 0", 0),
@@ -123,11 +110,7 @@ fn changes_are_counted_as_the_real_server_counts_them() {
         ("LTRIM l 1 -2", 2),
         ("LMPOP 1 l LEFT COUNT 9", 1),
         ("LPUSHX l a", 0),
-    ] {
-        let before = engine.shared.state.lock().effects.dirty;
-        client.run(line);
-        assert_eq!(engine.shared.state.lock().effects.dirty - before, changes, "{line}");
-    }
+    ]);
 }
 
 #[test]
@@ -172,7 +155,7 @@ fn list_outgrows_its_entry_and_leaves_nothing_behind() {
     client.run("LTRIM renamed 1 0");
     client.run("SELECT 1");
     assert_eq!(client.run("LINDEX copy 0"), "$7 changed");
-    digest(&engine);
+    engine.digest();
     while client.run("LPOP copy 999") != "*-1" {}
     assert_eq!(memory(), at_first);
 }
@@ -185,7 +168,7 @@ fn node_size_follows_its_directive() {
         for value in 0..elements {
             client.run(&format!("RPUSH l {value} {}", "x".repeat(20)));
         }
-        digest(&engine);
+        engine.digest();
         assert_eq!(client.run("LLEN l"), format!(":{}", elements * 2));
         client.run("DEL l");
     }

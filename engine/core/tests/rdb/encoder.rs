@@ -285,12 +285,14 @@ pub fn quicklist_1(nodes: &[&[&[u8]]]) -> Vec<u8> {
 pub enum Node<'a> {
     Packed(&'a [&'a [u8]]),
     Plain(&'a [u8]),
+    PlainInt(i32),
 }
 
 /// Type 18: a quicklist of listpacks and of large elements as they are.
 pub fn quicklist_2(nodes: &[Node<'_>]) -> Vec<u8> {
     let parts = nodes.iter().map(|node| match node {
         Node::Plain(element) => [length(1), string(element)].concat(),
+        Node::PlainInt(element) => [length(1), integer(*element)].concat(),
         Node::Packed(elements) => [length(2), string(&listpack(elements))].concat(),
     });
     std::iter::once(length(nodes.len() as u64)).chain(parts).collect::<Vec<_>>().concat()

@@ -111,6 +111,18 @@ fn lists() -> Vec<Sample> {
             ]),
             commands: format!("RPUSH l:plain {}\n", words(&plain)),
         },
+        Sample {
+            type_number: 18,
+            name: "l:plain-int",
+            value: pen::quicklist_2(&[Node::PlainInt(123_456), Node::Packed(front)]),
+            commands: format!("RPUSH l:plain-int 123456 {}\n", words(front)),
+        },
+        Sample {
+            type_number: 18,
+            name: "l:one-int",
+            value: pen::quicklist_2(&[Node::PlainInt(-7)]),
+            commands: "RPUSH l:one-int -7\n".to_owned(),
+        },
     ]
 }
 

@@ -11,12 +11,39 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use parking_lot::{Mutex, MutexGuard};
 use perdure_engine::border::EngineHandle;
 use perdure_engine::clock::Clock;
+use perdure_engine::failpoint;
 use serde_json::{Value, json};
 
 /// No wait in a test is longer.
 pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Failpoints are armed for the whole process, so the tests of a file take turns; what one armed is
+/// gone when the next begins.
+pub fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    let turn = TURN.lock();
+    failpoint::arm("").unwrap();
+    turn
+}
+
+/// Hold every child at `name` until the marker that this gives is removed.
+pub fn hold(dir: &Dir, name: &str) -> String {
+    let marker = dir.file("held");
+    failpoint::arm(&format!("{name}=pause:{marker}")).unwrap();
+    marker
+}
+
+pub fn wait_held(marker: &str) {
+    wait_until("the failpoint", || Path::new(marker).exists());
+}
+
+pub fn let_go(marker: &str) {
+    failpoint::arm("").unwrap();
+    std::fs::remove_file(marker).unwrap();
+}
 
 /// A directory that is gone when this is dropped.
 pub struct Dir(pub PathBuf);

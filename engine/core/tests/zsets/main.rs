@@ -9,24 +9,7 @@ mod harness;
 
 use std::collections::BTreeSet;
 
-use harness::{Client, Engine};
-
-fn set_up() -> (Engine, Client) {
-    let engine = Engine::driven();
-    let client = engine.client(1);
-    (engine, client)
-}
-
-fn check(engine: &Engine) {
-    engine.shared.state.lock().keyspace.db(0).check_invariants().unwrap();
-}
-
-/// The bulk strings of a reply that [`Client::run`] gave.
-fn bulks(reply: &str) -> Vec<&str> {
-    let words: Vec<&str> = reply.split(' ').collect();
-    let is_bulk = |at: usize| at > 0 && words[at - 1].starts_with('$');
-    (0..words.len()).filter(|at| is_bulk(*at)).map(|at| words[at]).collect()
-}
+use harness::{assert_changes, set_up, strings};
 
 fn replies() -> impl Iterator<Item = (&'static str, &'static str)> {
     let lines = include_str!("replies.txt").lines().filter(|line| !line.starts_with('#'));
@@ -42,7 +25,7 @@ fn every_reply_is_the_real_servers() {
             assert_eq!(reply, expected, "{sent}");
         }
     }
-    check(&engine);
+    engine.check();
 }
 
 /// A walk through a large set has an order of its own, which is the only difference, but for two
@@ -57,13 +40,13 @@ fn large_sets_answer_as_packed_ones() {
         if sent.contains(" f ") {
             let expected = expected.replace("$1 d $1 0", "$1 d $2 -0").replace("d ,0", "d ,-0");
             let shown = expected.replace("$18 100000000000000000", "$5 1e+17");
-            let sorted = |reply: &str| bulks(reply).iter().map(|it| it.to_string()).collect();
+            let sorted = |reply: &str| strings(reply).into_iter().collect();
             let (one, other): (BTreeSet<String>, BTreeSet<String>) =
                 (sorted(&reply), sorted(&shown));
             assert_eq!(one, other, "{sent}");
         } else if is_walk {
             let sorted =
-                |reply| BTreeSet::from_iter(bulks(reply)[1..].chunks(2).map(<[_]>::to_vec));
+                |reply| BTreeSet::from_iter(strings(reply)[1..].chunks(2).map(<[_]>::to_vec));
             if !sent.contains(" 5 ") {
                 assert_eq!(sorted(&reply), sorted(expected), "{sent}");
             }
@@ -71,7 +54,7 @@ fn large_sets_answer_as_packed_ones() {
             assert_eq!(reply, expected, "{sent}");
         }
     }
-    check(&engine);
+    engine.check();
 }
 
 #[test]
@@ -98,7 +81,7 @@ fn names_of_encodings_are_those_of_redis() {
     client.run("ZINTERSTORE to 2 n z");
     client.run("ZDIFFSTORE to 2 n z");
     assert_eq!(client.run("OBJECT ENCODING to"), "$8 skiplist");
-    check(&engine);
+    engine.check();
 }
 
 /// As the append-only file of a real server has them.
@@ -146,8 +129,7 @@ fn the_log_holds_what_was_sent_or_what_was_popped() {
 
 #[test]
 fn changes_are_counted_as_redis_counts_them() {
-    let (engine, mut client) = set_up();
-    for (line, changes) in [
+    assert_changes(&[
         ("ZADD z 1 a 2 b 3 c 4 d", 4),
         ("ZADD z 1 a 3 b 5 e", 2),
         ("ZINCRBY z 1 a", 1),
@@ -161,11 +143,7 @@ fn changes_are_counted_as_redis_counts_them() {
         ("ZUNIONSTORE d 1 z", 1),
         ("ZINTERSTORE d 2 z nokey", 1),
         ("ZINTERSTORE d 2 z nokey", 0),
-    ] {
-        let before = engine.shared.state.lock().effects.dirty;
-        client.run(line);
-        assert_eq!(engine.shared.state.lock().effects.dirty - before, changes, "{line}");
-    }
+    ]);
 }
 
 #[test]
@@ -206,11 +184,12 @@ fn elements_at_random_are_elements_and_differ_when_they_should() {
         });
         for count in [1, 2, len / 9, len / 2, len - 1, len, len + 5] {
             let reply = client.run(&format!("ZRANDMEMBER z{len} {count} WITHSCORES"));
-            let pairs: BTreeSet<Vec<&str>> = bulks(&reply).chunks(2).map(<[_]>::to_vec).collect();
+            let pairs: BTreeSet<Vec<String>> =
+                strings(&reply).chunks(2).map(<[_]>::to_vec).collect();
             assert_eq!(pairs.len(), count.min(len), "{count} of {len}");
             assert!(pairs.iter().all(|pair| pair[0] == format!("m{}", pair[1])));
             let reply = client.run(&format!("ZRANDMEMBER z{len} -{count}"));
-            assert_eq!(bulks(&reply).len(), count);
+            assert_eq!(strings(&reply).len(), count);
         }
         let mut seen = BTreeSet::new();
         for _ in 0..len * 20 {
@@ -230,8 +209,8 @@ fn a_walk_sees_every_element_of_a_large_set_that_changes_meanwhile() {
     let (mut cursor, mut seen, mut turn) = ("0".to_owned(), BTreeSet::new(), 0);
     loop {
         let reply = client.run(&format!("ZSCAN z {cursor} COUNT 50"));
-        let found = bulks(&reply);
-        seen.extend(found[1..].iter().step_by(2).map(|member| member.to_string()));
+        let found = strings(&reply);
+        seen.extend(found[1..].iter().step_by(2).cloned());
         cursor = found[0].to_owned();
         turn += 1;
         client.run(&format!("ZADD z {turn} other{turn}"));
@@ -241,7 +220,7 @@ fn a_walk_sees_every_element_of_a_large_set_that_changes_meanwhile() {
         }
     }
     assert!((0..LEN).all(|number| seen.contains(&format!("m{number}"))));
-    check(&engine);
+    engine.check();
 }
 
 #[test]
@@ -256,9 +235,36 @@ fn the_digest_does_not_depend_on_the_form() {
             (0..50).for_each(|number| {
                 client.run(&format!("ZREM z m{}", number * 2));
             });
-            let digest = engine.shared.state.lock().keyspace.digest();
-            digest.iter().map(|byte| format!("{byte:02x}")).collect()
+            engine.digest()
         })
         .into();
     assert_eq!(digests.len(), 1);
+}
+
+/// What is less work is done: members looked up in the others, or the others' taken out of a copy.
+#[test]
+fn a_difference_is_the_same_whichever_input_is_large() {
+    let (engine, mut client) = set_up();
+    for (key, members, step) in [("all", 400, 1), ("even", 400, 2), ("few", 3, 1)] {
+        (0..members).step_by(step).for_each(|at| {
+            client.run(&format!("ZADD {key} {at} m{at}"));
+        });
+    }
+    client.run("SADD set m1 m2 m399 other");
+    for (inputs, expected) in [
+        ("2 all even", 200),
+        ("2 even all", 0),
+        ("5 all few few set even", 198),
+        ("9 all few few few few few few set none", 396),
+        ("2 few all", 0),
+        ("2 few set", 1),
+        ("2 all all", 0),
+        ("2 none all", 0),
+    ] {
+        assert_eq!(client.run(&format!("ZDIFFSTORE d {inputs}")), format!(":{expected}"));
+        let stored = strings(&client.run("ZRANGE d 0 -1 WITHSCORES"));
+        assert_eq!(strings(&client.run(&format!("ZDIFF {inputs} WITHSCORES"))), stored);
+        assert!(stored.chunks(2).all(|pair| pair[0] == format!("m{}", pair[1])), "{inputs}");
+    }
+    engine.check();
 }

@@ -207,7 +207,8 @@ impl Figures {
         let is_logging = config.slowlog_log_slower_than >= 0 && config.slowlog_max_len > 0;
         self.is_each_timed = is_logging && config.slowlog_log_slower_than < QUICK_US;
         let slow_us = u64::try_from(config.slowlog_log_slower_than).ok().filter(|_| is_logging);
-        let long_us = Some(self.monitor.threshold_ms).filter(|it| *it > 0).map(|it| it * 1000);
+        let long_us =
+            Some(self.monitor.threshold_ms).filter(|it| *it > 0).map(|it| it.saturating_mul(1000));
         let watched_us = slow_us.into_iter().chain(long_us).min();
         let scale = self.ticks_a_microsecond();
         self.watched_ticks = watched_us.map_or(u64::MAX, |us| (us as f64 * scale) as u64);

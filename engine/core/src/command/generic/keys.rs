@@ -59,9 +59,7 @@ pub fn renamenx(cx: &mut Cx<'_>, args: Args<'_>) {
 /// `None`: no such key. `Some(false)`: the new name is taken and stays.
 fn rename_key(cx: &mut Cx<'_>, args: Args<'_>, is_replacing: bool) -> Option<bool> {
     let (from, to, db) = (args.get(1), args.get(2), cx.session.db);
-    if !cx.is_there(db, from) {
-        return None;
-    }
+    cx.find(from)?;
     if from == to {
         return Some(false);
     }
@@ -84,7 +82,7 @@ pub fn move_key(cx: &mut Cx<'_>, args: Args<'_>) {
     if from == to {
         return cx.reply.error(texts::SAME_OBJECT);
     }
-    if !cx.is_there(from, key) || cx.is_there(to, key) {
+    if cx.find(key).is_none() || cx.is_there(to, key) {
         return cx.reply.int(0);
     }
     cx.state.keyspace.move_key(key, from, to);

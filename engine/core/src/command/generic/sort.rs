@@ -236,11 +236,13 @@ fn push_window<'a>(
     }
 }
 
-/// What BY names for each row; without it nothing. `None`: one is no number, and must be.
+/// What BY names for each row; without it nothing. `None`: one is no number, and must be. All are
+/// looked up even then: looking up counts, and deletes what has expired.
 fn weigh(cx: &mut Cx<'_>, rows: &Rows, request: &Request<'_>) -> Option<Weights> {
     let mut weights = Weights::default();
+    let mut are_right = true;
     for element in rows.iter() {
-        let is_right = match request.by {
+        are_right &= match request.by {
             None if request.is_alpha => return Some(weights),
             None => weights.push_number(Some(element)),
             Some(by) => by.look_up(cx, element, |_, text| {
@@ -251,11 +253,8 @@ fn weigh(cx: &mut Cx<'_>, rows: &Rows, request: &Request<'_>) -> Option<Weights>
                 weights.push_number(text)
             }),
         };
-        if !is_right {
-            return None;
-        }
     }
-    Some(weights)
+    are_right.then_some(weights)
 }
 
 fn answer(cx: &mut Cx<'_>, rows: &Rows, window: Range<usize>, gets: &[Pattern<'_>]) {
@@ -265,6 +264,9 @@ fn answer(cx: &mut Cx<'_>, rows: &Rows, window: Range<usize>, gets: &[Pattern<'_
             cx.reply.bulk(element);
         }
         for pattern in gets {
+            if cx.reply.is_overfull() {
+                return; // few words can ask for very much
+            }
             pattern.look_up(cx, element, |cx, text| match text {
                 Some(text) => cx.reply.bulk(text),
                 None => cx.reply.null(),

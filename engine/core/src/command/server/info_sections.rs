@@ -40,7 +40,7 @@ pub fn server(cx: &Cx<'_>) -> String {
         .add("process_supervised", "no")
         .add("run_id", &cx.shared.run_id)
         .add("tcp_port", cx.shared.stats.resp_port.load(Ordering::Relaxed))
-        .add("server_time_usec", cx.now_ms * 1000)
+        .add("server_time_usec", cx.shared.clock.unix_us())
         .add("uptime_in_seconds", uptime)
         .add("uptime_in_days", uptime / 86_400)
         .add("hz", config.hz)

@@ -10,11 +10,12 @@ const SAVE_RUNNING: &str = "ERR Background save already in progress";
 const CHILD_BUSY: &str = "ERR Another child process is active (AOF?): can't BGSAVE right now. Use \
     BGSAVE SCHEDULE in order to schedule a BGSAVE whenever possible.";
 
-/// TIME.
+/// TIME: to the microsecond, so not that of the batch.
 pub fn time(cx: &mut Cx<'_>, _args: Args<'_>) {
+    let now_us = cx.shared.clock.unix_us();
     cx.reply.array(2);
-    cx.reply.bulk((cx.now_ms / 1000).to_string().as_bytes());
-    cx.reply.bulk((cx.now_ms % 1000 * 1000).to_string().as_bytes());
+    cx.reply.bulk((now_us / 1_000_000).to_string().as_bytes());
+    cx.reply.bulk((now_us % 1_000_000).to_string().as_bytes());
 }
 
 /// LASTSAVE.

@@ -301,6 +301,14 @@ fn intersection<'a>(
     })
 }
 
+/// Whether to look each member of the first input up in the others, or to take the others' members
+/// out of a copy: Redis's estimate.
+fn is_probing_cheaper(first: Input<'_>, others: &[Input<'_>]) -> bool {
+    let first = first.source.len();
+    let probing = (1 + others.len()).saturating_mul(first) / 2;
+    probing <= others.iter().map(|input| input.source.len()).fold(first, usize::saturating_add)
+}
+
 fn result_of(operation: Operation, inputs: &[Input<'_>], aggregate: Aggregate) -> Table {
     let mut result = Table::new();
     match operation {
@@ -322,9 +330,17 @@ fn result_of(operation: Operation, inputs: &[Input<'_>], aggregate: Aggregate) -
         }
         Operation::Difference => {
             let Some((first, others)) = inputs.split_first() else { return result };
+            let is_probing = is_probing_cheaper(*first, others);
             for (member, score) in first.source.elements() {
-                if others.iter().all(|input| input.source.score(&member).is_none()) {
+                let is_held = |input: &Input<'_>| input.source.score(&member).is_some();
+                if !is_probing || !others.iter().any(is_held) {
                     result.put(&member, stored(score));
+                }
+            }
+            let taken = others.iter().filter(|_| !is_probing);
+            for (member, _) in taken.flat_map(|input| input.source.elements()) {
+                if result.remove(&member) && result.is_empty() {
+                    break;
                 }
             }
         }

@@ -87,7 +87,6 @@ fn store<'a>(
 ) {
     let count = elements.len();
     if count == 0 {
-        cx.is_there(cx.session.db, key);
         cx.delete(key);
         return cx.reply.int(0);
     }

@@ -29,9 +29,11 @@ use encode::{END, backlen_before, backlen_bytes, decode, entry_bytes};
 pub(super) const HEADER_BYTES: usize = 6;
 /// The count that says "walk to know".
 pub(super) const COUNT_UNKNOWN: u16 = u16::MAX;
-/// A listpack that would grow past this is converted or split by its owner instead (Redis's limit;
-/// the format's own is the header's 32 bits).
-pub const BYTES_MAX: usize = 1 << 30;
+/// A listpack that would grow past this is converted or split by its owner instead: what an entry
+/// and a string of an RDB hold (Redis's limit is twice that; the format's own is the header's 32 bits).
+pub const BYTES_MAX: usize = crate::limits::BULK_BYTES_MAX;
+/// What an element takes beside its text, at most; of a listpack beside its elements likewise.
+pub const ELEMENT_OVERHEAD_BYTES: usize = 10;
 /// A listpack without elements.
 pub const EMPTY: [u8; 7] = [7, 0, 0, 0, 0, 0, END];
 

@@ -21,6 +21,9 @@ use super::growable::Growable;
 use super::listpack::{self, Cursor, Element, Encoded, Entries, Listpack};
 use crate::alloc::Ledger;
 
+/// A ring with more places is made smaller when less than a quarter of them are taken.
+const RING_NODES_MIN: usize = 64;
+
 /// How much one node may hold: `list-max-listpack-size`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NodeLimit {
@@ -254,6 +257,10 @@ impl Quicklist {
     /// Free nodes, whose elements have been taken off `len` already.
     fn remove_nodes(&mut self, range: std::ops::Range<usize>) {
         self.nodes.drain(range).for_each(|node| node.free(&mut self.ledger));
+        let (len, capacity) = (self.nodes.len(), self.nodes.capacity());
+        if capacity > RING_NODES_MIN && len < capacity / 4 {
+            self.nodes.shrink_to(len * 2);
+        }
     }
 }
 

@@ -215,3 +215,21 @@ fn limits_are_those_of_the_directive() {
     list.push(End::Back, &[b'x'; 9000], limit);
     assert!(list.nodes().map(Listpack::len).eq([2, 2, 1, 1]));
 }
+
+#[test]
+fn a_list_that_was_drained_gives_the_places_of_its_nodes_back() {
+    let one = NodeLimit { count: 1, ..SMALL };
+    let drains: [fn(&mut Quicklist, NodeLimit); 3] = [
+        |list, limit| (0..9_999).for_each(|_| list.pop(End::Front, limit)),
+        |list, limit| (0..9_999).for_each(|_| list.pop(End::Back, limit)),
+        |list, limit| list.remove_range(1, 9_999, limit),
+    ];
+    for drain in drains {
+        let mut list = Quicklist::new();
+        (0..10_000).for_each(|at: i32| list.push(End::Back, at.to_string().as_bytes(), one));
+        let full = list.memory_bytes();
+        drain(&mut list, one);
+        assert_eq!((list.len(), list.check_invariants()), (1, Ok(())));
+        assert!(list.memory_bytes() < full / 50, "{} of {full} bytes", list.memory_bytes());
+    }
+}

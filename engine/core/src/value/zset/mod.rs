@@ -230,6 +230,10 @@ impl<'a, 'v> ZSetMut<'a, 'v> {
         };
         match found {
             Some((_, held)) if held == score => Put::Same,
+            Some(_) if packed.has_no_room() => {
+                self.unpack(packed.0.len() / 2);
+                self.put_large(member, score)
+            }
             Some((at, _)) => {
                 self.move_packed(at, member, score);
                 Put::Updated

@@ -114,6 +114,11 @@ impl<'a> PackedZSet<'a> {
             || self.0.size_bytes() + pair_bytes > BYTES_MAX
     }
 
+    /// Whether another score of a member could be too much for a packed set.
+    pub(super) fn has_no_room(self) -> bool {
+        self.0.size_bytes() + SCORE_BYTES_MAX > BYTES_MAX
+    }
+
     /// Whether the element at `at` comes after (member, score).
     fn is_after(self, at: Cursor, member: &[u8], score: f64) -> bool {
         let Some(score_at) = self.0.next(at) else { return true };

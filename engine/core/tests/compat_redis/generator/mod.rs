@@ -14,6 +14,8 @@ mod sorted;
 mod strings;
 
 use crate::harness::Random;
+pub use sort::before_sort;
+
 use pools::{
     ELEMENTS, HASH_KEYS, INSTANTS, INSTANTS_MS, LEX_KEYS, LIST_KEYS, MILLISECONDS, SET_KEYS,
     SORTED_KEYS, STRING_KEYS, TIMES, VALUES, WORDS,

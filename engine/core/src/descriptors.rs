@@ -1,6 +1,6 @@
 //! Room for clients: the soft limit on open files follows `maxclients`, as in Redis. Most systems
-//! give a process 1024 descriptors and let it raise that; where they do not, fewer clients fit and
-//! the start says so.
+//! give a process 1024 descriptors and let it raise that; where they do not, fewer clients fit: the
+//! start says so, and CONFIG SET refuses.
 
 #![allow(unsafe_code)] // getrlimit and setrlimit take a plain structure
 
@@ -10,7 +10,7 @@ use std::io;
 const RESERVED: u64 = 512;
 
 /// Raise the soft limit so that `clients_max` clients fit; give how many do.
-pub(super) fn make_room(clients_max: usize) -> usize {
+pub(crate) fn make_room(clients_max: usize) -> usize {
     let wanted = clients_max as u64 + RESERVED;
     let Ok(limits) = limits() else { return clients_max };
     if limits.rlim_cur >= wanted {
