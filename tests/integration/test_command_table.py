@@ -15,6 +15,8 @@ from tests.support.processes import RedisServer, Sidecar
 
 # The last of the ten fields of COMMAND INFO.
 SUBCOMMANDS = 9
+# Redis 7.2's, so the peer does not know them.
+NEWER = {"waitaof"}
 
 
 def _call(client: redis.Redis, *call: str) -> Any:
@@ -37,12 +39,13 @@ def test_every_command_is_described_as_redis_describes_it(tmp_path: Path) -> Non
     """Compare COMMAND INFO and COMMAND DOCS of all names that COMMAND LIST gives here."""
     with RedisServer(tmp_path / "redis") as peer, Sidecar(tmp_path / "ours") as sidecar:
         theirs, ours = peer.client(), sidecar.client()
-        names = [name.decode() for name in _call(ours, "COMMAND", "LIST")]
+        listed = [name.decode() for name in _call(ours, "COMMAND", "LIST")]
+        names = [name for name in listed if name not in NEWER]
         expected = _call(theirs, "COMMAND", "INFO", *names)
         found = _call(ours, "COMMAND", "INFO", *names)
         for name, real, own in zip(names, expected, found, strict=True):
             assert real is not None, f"{name}: redis-server has no such command"
             assert _described(own) == _described(real), name
             assert _docs(ours, name) == _docs(theirs, name), name
-        assert len(names) == len(set(names))
+        assert len(listed) == len(set(listed)) == len(names) + len(NEWER)
         assert sidecar.stop() == 0

@@ -131,7 +131,13 @@ pub fn turn(shared: &Arc<Shared>) -> u32 {
         save_if_due(&mut state, shared);
     }
     mirror_figures(&state, shared);
-    state.config.hz
+    if let Some(log) = shared.log.file() {
+        log.annotate(now_ms);
+    }
+    let hz = state.config.hz;
+    drop(state);
+    shared.log.push(); // what expired, and the annotation
+    hz
 }
 
 /// Delete what is due, in short holds of the lock; what is left waits for the next turn (or for who

@@ -9,6 +9,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::aof::{Attached, FileLog, Log, LogPosition, Segment};
+use crate::resp::Args;
+use crate::value::integer::IntText;
+
+/// What a unit of several commands is wrapped in. The first stands before every unit, so that
+/// wrapping copies nothing.
+const MULTI: &[u8] = b"*1\r\n$5\r\nMULTI\r\n";
+const EXEC: &[u8] = b"*1\r\n$4\r\nEXEC\r\n";
+/// The unit's buffer is kept up to this size.
+const UNIT_BYTES_KEPT: usize = 1024 * 1024;
 
 /// Set when a watched key changed; shared by the session that watches and the table.
 pub type WatchFlag = Arc<AtomicBool>;
@@ -34,6 +43,9 @@ impl Effects {
 
     /// Attach the log that receives the effects; `None` means that nothing is logged.
     pub fn attach(&mut self, log: Option<Arc<dyn Log>>) {
+        if let Some(old) = &self.log {
+            old.gate().end_log_epochs();
+        }
         self.attached.put(log.clone(), None);
         self.log = log;
         self.logged_db = None;
@@ -108,14 +120,33 @@ impl Effects {
 
     /// Log one command as the effect on database `db`; a SELECT goes before it where needed.
     pub fn rewrite<A: AsRef<[u8]>>(&mut self, db: usize, args: &[A]) {
+        if self.log.is_some() {
+            self.begin_command(db);
+            encode_command(&mut self.unit, args);
+        }
+    }
+
+    /// Log a command as it was sent: its very bytes, if it was sent in the form that a log has.
+    pub fn log_sent(&mut self, db: usize, args: Args<'_>) {
         if self.log.is_none() {
             return;
         }
+        self.begin_command(db);
+        match args.request() {
+            Some(request) => self.unit.extend_from_slice(request),
+            None => encode_args(&mut self.unit, args.len(), args.iter()),
+        }
+    }
+
+    fn begin_command(&mut self, db: usize) {
+        if self.unit.is_empty() {
+            self.unit.extend_from_slice(MULTI);
+        }
         if self.logged_db != Some(db) {
-            encode_command(&mut self.unit, &[b"SELECT".as_slice(), db.to_string().as_bytes()]);
+            let digits = IntText::new(i64::try_from(db).unwrap_or(0));
+            encode_command(&mut self.unit, &[b"SELECT".as_slice(), digits.as_bytes()]);
             self.logged_db = Some(db);
         }
-        encode_command(&mut self.unit, args);
         self.unit_commands += 1;
     }
 
@@ -133,30 +164,35 @@ impl Effects {
         }
         let log = self.log.as_ref()?;
         let end = if commands > 1 {
-            let mut framed = Vec::with_capacity(self.unit.len() + 32);
-            encode_command(&mut framed, &[b"MULTI"]);
-            framed.extend_from_slice(&self.unit);
-            encode_command(&mut framed, &[b"EXEC"]);
-            log.append(&framed)
-        } else {
+            self.unit.extend_from_slice(EXEC);
             log.append(&self.unit)
+        } else {
+            log.append(&self.unit[MULTI.len()..])
         };
-        self.unit.clear();
+        self.unit.truncate(MULTI.len());
+        if self.unit.capacity() > UNIT_BYTES_KEPT {
+            self.unit.shrink_to(UNIT_BYTES_KEPT);
+        }
         Some(end)
     }
 }
 
 /// Append `args` to `out` as a RESP array of bulk strings.
 pub fn encode_command<A: AsRef<[u8]>>(out: &mut Vec<u8>, args: &[A]) {
-    let header = |mark: u8, count: usize, out: &mut Vec<u8>| {
-        out.push(mark);
-        out.extend_from_slice(count.to_string().as_bytes());
-        out.extend_from_slice(b"\r\n");
-    };
-    header(b'*', args.len(), out);
+    encode_args(out, args.len(), args.iter().map(AsRef::as_ref));
+}
+
+fn encode_args<'a>(out: &mut Vec<u8>, count: usize, args: impl Iterator<Item = &'a [u8]>) {
+    encode_header(out, b'*', count);
     for arg in args {
-        header(b'$', arg.as_ref().len(), out);
-        out.extend_from_slice(arg.as_ref());
+        encode_header(out, b'$', arg.len());
+        out.extend_from_slice(arg);
         out.extend_from_slice(b"\r\n");
     }
+}
+
+fn encode_header(out: &mut Vec<u8>, mark: u8, count: usize) {
+    out.push(mark);
+    out.extend_from_slice(IntText::new(i64::try_from(count).unwrap_or(i64::MAX)).as_bytes());
+    out.extend_from_slice(b"\r\n");
 }

@@ -35,3 +35,4 @@ pub mod stats;
 pub mod stopwatch;
 pub mod table;
 pub mod value;
+pub mod wait;

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU16, AtomicU32, AtomicU64, 
 use parking_lot::Mutex;
 
 use crate::effects::WatchFlag;
+use crate::wait::Wait;
 
 /// The protocol version a client speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,6 +92,10 @@ pub struct Session {
     pub is_closing: bool,
     /// CLIENT NO-EVICT.
     pub is_no_evict: bool,
+    /// The gate offset after the client's last write to the log.
+    pub written_at: u64,
+    /// The reply that is still to come. Nothing is executed for the client meanwhile.
+    pub wait: Option<Wait>,
 }
 
 /// Commands queued since MULTI.
@@ -118,6 +123,8 @@ impl Session {
             watched_bytes: 0,
             is_closing: false,
             is_no_evict: false,
+            written_at: 0,
+            wait: None,
         }
     }
 

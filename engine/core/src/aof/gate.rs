@@ -21,7 +21,7 @@
 //! first, and only then sleeps.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
@@ -69,6 +69,7 @@ pub struct Gate {
     epoch: AtomicU64,
     durable_epoch: AtomicU64,
     has_failed: AtomicBool,
+    errno: AtomicI32,
     log_epochs: Mutex<Vec<LogEpoch>>,
     changes: AtomicU64,
     is_watched: AtomicBool,
@@ -119,9 +120,11 @@ impl Gate {
         self.wake_all();
     }
 
-    /// The log has grown to `offset` (under the engine lock).
+    /// The log has grown to `offset` (under the engine lock, so nobody else moves it meanwhile).
     pub fn advance(&self, offset: u64) {
-        self.appended.fetch_max(offset, Ordering::AcqRel);
+        if offset > self.appended.load(Ordering::Relaxed) {
+            self.appended.store(offset, Ordering::Release);
+        }
     }
 
     /// The log up to `offset` is as durable as the policy says.
@@ -136,8 +139,22 @@ impl Gate {
         self.wake_all();
     }
 
-    /// The log failed: new writes are refused, replies of writes stay.
-    pub fn fail(&self) {
+    /// The log is fsynced up to one offset and as durable as the policy says up to another: one
+    /// change, so that nobody is woken twice.
+    pub fn advance_both(&self, fsynced: u64, released: u64) {
+        self.fsynced.fetch_max(fsynced, Ordering::AcqRel);
+        self.released.fetch_max(released, Ordering::AcqRel);
+        self.wake_all();
+    }
+
+    /// The error of the operating system with which the log failed.
+    pub fn errno(&self) -> i32 {
+        self.errno.load(Ordering::Acquire)
+    }
+
+    /// The log failed with that error: new writes are refused, replies of writes stay.
+    pub fn fail(&self, errno: i32) {
+        self.errno.store(errno, Ordering::Release);
         self.has_failed.store(true, Ordering::Release);
         self.wake_all();
     }

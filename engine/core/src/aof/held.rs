@@ -68,7 +68,7 @@ impl HeldLog {
     /// The disk failed: nothing is released until [`HeldLog::recover`].
     pub fn fail(&self) {
         self.held.lock().is_holding = true;
-        self.gate.fail();
+        self.gate.fail(libc::EIO);
     }
 
     /// A new base holds everything: what waited leaves, and the log releases at once again.

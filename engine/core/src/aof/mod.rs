@@ -63,6 +63,11 @@ pub trait Log: Send + Sync {
     /// Somebody waits until `offset` is fsynced, whatever the policy. Waits for nothing itself.
     fn ask_fsync(&self, offset: u64);
 
+    /// Whether replies wait for this log. Not while it is being switched on.
+    fn is_binding(&self) -> bool {
+        true
+    }
+
     /// The gate that this log opens as its bytes become as durable as the policy says.
     fn gate(&self) -> &Gate;
 }

@@ -109,6 +109,9 @@ pub fn execute_known(
             cx.state.figures.count_error(&word, count);
         }
     }
+    if let Some(wait) = &mut cx.session.wait {
+        wait.is_silent = cx.session.reply_mode != ReplyMode::On;
+    }
     cx.silence(written);
     outcome
 }
@@ -151,7 +154,9 @@ impl Cx<'_> {
         let dirty = self.state.effects.dirty;
         self.run(spec, args);
         let has_effects = self.state.effects.unit_commands() > 0;
-        self.state.effects.end_unit();
+        if let Some(end) = self.state.effects.end_unit() {
+            self.session.written_at = end;
+        }
         if self.is_shutting_down {
             return Outcome::Shutdown;
         }
@@ -174,8 +179,7 @@ impl Cx<'_> {
         }
         let has_changed = self.state.effects.dirty != dirty && spec.has(WRITE);
         if has_changed && !self.is_rewritten && self.state.effects.is_logging() {
-            let sent: Vec<&[u8]> = args.iter().collect();
-            self.state.effects.rewrite(db, &sent);
+            self.state.effects.log_sent(db, args);
         }
     }
 
@@ -215,7 +219,7 @@ impl Cx<'_> {
         }
         let is_write = self.is_write(spec);
         if is_write || spec.name == "ping" {
-            self.check_disk(is_write)?;
+            self.check_disk()?;
         }
         if self.shared.stats.is_loading.load(Ordering::Relaxed) && !self.runs_while_loading(spec) {
             return Err(texts::LOADING.into());
@@ -226,18 +230,17 @@ impl Cx<'_> {
         Ok(spec)
     }
 
-    /// Refuse writes (and PING, by which health checks notice) after a failed save; writes alone
-    /// after a failed log.
-    fn check_disk(&self, is_write: bool) -> Result<(), Vec<u8>> {
+    /// Refuse writes (and PING, by which health checks notice) after a failed save or log.
+    fn check_disk(&self) -> Result<(), Vec<u8>> {
         let config = &self.state.config;
-        if is_write && self.shared.gate.has_failed() {
-            return Err(texts::MISCONF_LOG.into());
-        }
         if config.stop_writes_on_bgsave_error
             && !config.save.is_empty()
             && self.state.save.is_last_bgsave_failed
         {
             return Err(texts::MISCONF_RDB.into());
+        }
+        if self.shared.gate.has_failed() {
+            return Err(texts::misconf_log(self.shared.gate.errno()).into());
         }
         Ok(())
     }

@@ -19,9 +19,12 @@ pub const MISCONF_RDB: &str = "MISCONF Redis is configured to save RDB snapshots
     this instance is configured to report errors during writes if RDB snapshotting fails \
     (stop-writes-on-bgsave-error option). Please check the Redis logs for details about the RDB \
     error.";
-/// Ours: Redis has no such state, since it goes on after a failed fsync.
-pub const MISCONF_LOG: &str = "MISCONF The log cannot be written, so writes are refused until a \
-    new base is on disk. Reads go on. Please check the server's log for details.";
+/// The text for a write while the log has failed with this error of the operating system.
+pub fn misconf_log(errno: i32) -> String {
+    let text = std::io::Error::from_raw_os_error(errno).to_string();
+    let reason = text.split(" (os error").next().unwrap_or_default();
+    format!("MISCONF Errors writing to the AOF file: {reason}")
+}
 
 /// `ERR wrong number of arguments for '<name>' command`.
 pub fn arity(name: &str) -> String {

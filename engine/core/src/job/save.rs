@@ -85,6 +85,12 @@ pub fn shut_down_locked(
     if is_saving {
         write_dump(state, shared)?;
     }
+    // Before the loops end: replies that wait for the log leave first.
+    if let Some(log) = shared.log.file()
+        && let Err(error) = log.stop()
+    {
+        shared.events.log_error("aof_stop_failed", &error);
+    }
     shared.is_stopping.store(true, Ordering::Release);
     state.are_writes_paused = true;
     shared.wake_loops();

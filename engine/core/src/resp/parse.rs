@@ -102,6 +102,10 @@ impl Batch {
             Some(at) => Args::new(&self.words[at..], ranges),
         }
     }
+    /// Where command `index` ends in the input.
+    pub fn end(&self, index: usize) -> usize {
+        self.commands[index].end
+    }
     /// Where command `index` begins in the input.
     pub fn start(&self, index: usize) -> usize {
         self.commands[index].start

@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::ahead::{Ahead, WINDOW};
 use super::connection::Connection;
 use super::output::{Spares, Stamp};
+use crate::aof::Position;
 use crate::command::{self, Call, Outcome};
 use crate::config::Config;
 use crate::limits::{BATCH_COMMANDS_MAX, BULK_BYTES_MAX};
@@ -57,12 +58,14 @@ pub struct Runner {
     pub settings: Settings,
 }
 
-/// Why a batch ended before its last command; the number is the first command that was not
-/// executed.
+/// Why a batch ended early.
 enum Cut {
-    /// The bound on output was reached.
+    /// The bound on output was reached before that command.
     Output(usize),
+    /// That command waits, since writes are paused.
     Paused(usize),
+    /// That command's reply comes later ([`crate::wait`]).
+    Waits(usize),
     Shutdown,
 }
 
@@ -106,6 +109,10 @@ impl Runner {
                 connection.is_paused = matches!(cut, Some(Cut::Paused(_)));
                 connection.has_more = !connection.is_paused;
             }
+            Some(Cut::Waits(at)) => {
+                consumed = self.batch.end(at);
+                connection.parser.reset();
+            }
             Some(Cut::Shutdown) => connection.is_shut = true,
             None => match stop {
                 // Only a log's parser stops at a line.
@@ -122,8 +129,23 @@ impl Runner {
             },
         }
         connection.consumed += consumed;
-        self.count_paused(was_paused, connection.is_paused);
+        self.count_blocked(was_paused, connection.is_blocked());
         self.hand_over_output(connection, stamp);
+    }
+
+    /// Answer what `connection` waits for, if that is over. Gives whether it is.
+    pub fn end_wait(&mut self, connection: &mut Connection, now_ms: i64) -> bool {
+        let Some(wait) = &connection.session.wait else { return false };
+        self.reply.protocol = connection.session.protocol;
+        if !wait.answer(&self.shared.gate, now_ms, &mut self.reply) {
+            return false;
+        }
+        connection.session.wait = None;
+        self.count_blocked(true, false);
+        // It shows no data, so it waits for nothing but what stands before it.
+        let position = Position { epoch: 0, offset: 0 };
+        self.hand_over_output(connection, Stamp { position, is_write: false });
+        true
     }
 
     fn execute(&mut self, connection: &mut Connection, stamp: &mut Stamp) -> Option<Cut> {
@@ -157,6 +179,9 @@ impl Runner {
                 }
                 Outcome::Shutdown => cut = Some(Cut::Shutdown),
             }
+            if session.wait.is_some() {
+                cut = Some(Cut::Waits(executed));
+            }
             executed += 1;
             if known.may_take_long() {
                 now_ms = self.shared.clock.unix_ms();
@@ -172,9 +197,9 @@ impl Runner {
         cut
     }
 
-    fn count_paused(&self, was_paused: bool, is_paused: bool) {
+    fn count_blocked(&self, was_blocked: bool, is_blocked: bool) {
         let blocked = &self.shared.stats.counters.blocked_clients;
-        match (was_paused, is_paused) {
+        match (was_blocked, is_blocked) {
             (false, true) => blocked.fetch_add(1, Relaxed),
             (true, false) => blocked.fetch_sub(1, Relaxed),
             _ => 0,

@@ -77,20 +77,27 @@ impl Connection {
         self.socket.as_raw_fd()
     }
 
+    /// Whether a command of this client waits for something.
+    pub fn is_blocked(&self) -> bool {
+        self.is_paused || self.session.wait.is_some()
+    }
+
     /// Whether input is taken now.
     pub fn can_read(&self) -> bool {
-        !(self.is_eof || self.has_more || self.is_paused || self.is_shut || self.session.is_closing)
+        let is_still = self.is_eof || self.is_shut || self.session.is_closing;
+        !(is_still || self.has_more || self.is_blocked())
     }
 
     /// Whether nothing is left to do: close once the output is empty.
     pub fn is_finished(&self) -> bool {
-        self.session.is_closing || (self.is_eof && !self.has_more && !self.is_paused)
+        self.session.is_closing || (self.is_eof && !self.has_more && !self.is_blocked())
     }
 
     /// What epoll should watch now. `has_more` does not count: it changes too often, events are
     /// skipped instead.
     pub fn wanted_interest(&self) -> Interest {
-        let is_waiting = self.is_eof || self.is_paused || self.is_shut || self.session.is_closing;
+        let is_waiting =
+            self.is_eof || self.is_blocked() || self.is_shut || self.session.is_closing;
         Interest { read: !is_waiting, write: self.is_full }
     }
 

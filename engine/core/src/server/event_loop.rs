@@ -22,11 +22,40 @@ use super::slots::Slots;
 use crate::aof::GateWaker;
 use crate::command;
 use crate::limits::{OUTPUT_BUFFER_BYTES_MAX, QUERY_BUFFER_BYTES_MAX};
+use crate::wait::Wait;
 
 /// Longest sleep: idle clients and paused listeners are looked at this often.
 const TICK: Duration = Duration::from_secs(1);
 /// The token of the inbox; listeners have those below it.
 pub(super) const INBOX_TOKEN: u64 = u64::MAX;
+
+/// When connections that wait for a later reply are to be looked at.
+#[derive(Default)]
+struct WaitDue {
+    /// The earliest deadline, unix ms.
+    deadline_ms: Option<i64>,
+    /// Somebody has answered, or may have.
+    is_review: bool,
+    /// How far the log was fsynced when they were looked at.
+    fsynced: u64,
+}
+
+impl WaitDue {
+    /// Somebody waits.
+    fn note(&mut self, wait: &Wait) {
+        self.deadline_ms = [self.deadline_ms, wait.deadline_ms].into_iter().flatten().min();
+    }
+
+    /// Whether they are to be looked at now; then all is forgotten until somebody waits on.
+    fn take(&mut self, fsynced: u64, now_ms: i64) -> bool {
+        let is_late = self.deadline_ms.is_some_and(|deadline_ms| now_ms >= deadline_ms);
+        let is_due = is_late || self.is_review || fsynced != self.fsynced;
+        if is_due {
+            *self = Self { fsynced, ..Self::default() };
+        }
+        is_due
+    }
+}
 
 /// A loop and all that it owns.
 pub struct EventLoop {
@@ -43,6 +72,9 @@ pub struct EventLoop {
     busy: Vec<u64>,
     to_flush: Vec<u64>,
     gated: Vec<u64>,
+    /// Connections whose reply is still to come, and when to look at them.
+    waiting: Vec<u64>,
+    wait_due: WaitDue,
     pub(super) now_ms: i64,
     next_sweep_ms: i64,
 }
@@ -68,6 +100,8 @@ impl EventLoop {
             busy: Vec::new(),
             to_flush: Vec::new(),
             gated: Vec::new(),
+            waiting: Vec::new(),
+            wait_due: WaitDue::default(),
             now_ms: door.shared.clock.unix_ms(),
             next_sweep_ms: 0,
             door,
@@ -82,13 +116,14 @@ impl EventLoop {
     pub fn run(mut self) -> io::Result<()> {
         let mut ready = Vec::new();
         while !self.is_stopping() {
-            let timeout = if self.busy.is_empty() { TICK } else { Duration::ZERO };
+            let timeout = if self.busy.is_empty() { self.sleep() } else { Duration::ZERO };
             self.epoll.wait(timeout, &mut ready)?;
             self.now_ms = self.door.shared.clock.unix_ms();
             for event in &ready {
                 self.dispatch(*event);
             }
             self.run_busy();
+            self.end_waits();
             self.door.shared.log.push();
             self.flush_all();
             self.sweep();
@@ -124,6 +159,7 @@ impl EventLoop {
         self.adopt(sockets);
         self.list_gated();
         if self.inbox.take_review() {
+            self.wait_due.is_review = true;
             self.review();
         }
     }
@@ -195,7 +231,39 @@ impl EventLoop {
         if connection.has_more {
             self.busy.push(token);
         }
+        if let Some(wait) = &connection.session.wait {
+            self.wait_due.note(wait);
+            self.waiting.push(token);
+        }
         self.list_to_flush(token);
+    }
+
+    /// Answer those whose wait is over, and go on with what they sent meanwhile.
+    fn end_waits(&mut self) {
+        let fsynced = self.door.shared.gate.fsynced();
+        if self.waiting.is_empty() || !self.wait_due.take(fsynced, self.now_ms) {
+            return;
+        }
+        for token in std::mem::take(&mut self.waiting) {
+            let Some(connection) = self.slots.get(token) else { continue };
+            if self.runner.end_wait(connection, self.now_ms) {
+                self.execute(token); // lists it to be flushed, and again here if it waits again
+            } else if let Some(wait) = &connection.session.wait {
+                self.wait_due.note(wait);
+                self.waiting.push(token);
+            }
+        }
+    }
+
+    /// How long to wait for events.
+    fn sleep(&self) -> Duration {
+        match self.wait_due.deadline_ms {
+            Some(deadline_ms) if !self.waiting.is_empty() => {
+                let ms = deadline_ms.saturating_sub(self.now_ms).clamp(0, 1000);
+                TICK.min(Duration::from_millis(u64::try_from(ms).unwrap_or(0)))
+            }
+            _ => TICK,
+        }
     }
 
     fn run_busy(&mut self) {
@@ -217,11 +285,13 @@ impl EventLoop {
     fn flush_all(&mut self) {
         let changes = self.door.shared.gate.changes();
         self.flush_listed();
-        if !self.gated.is_empty() {
+        if !(self.gated.is_empty() && self.waiting.is_empty()) {
             let gate = &self.door.shared.gate;
             self.inbox.watch_gate(gate);
-            if gate.changes() != changes {
-                GateWaker::wake(&*self.inbox); // it may have opened before anybody watched it
+            let has_opened = gate.changes() != changes;
+            let is_awaited = !self.waiting.is_empty();
+            if has_opened || (is_awaited && gate.fsynced() != self.wait_due.fsynced) {
+                GateWaker::wake(&*self.inbox); // that was before anybody watched
             }
         }
     }
@@ -306,7 +376,7 @@ impl EventLoop {
         self.epoll.remove(connection.fd());
         let counters = &self.door.shared.stats.counters;
         counters.clients.fetch_sub(1, Relaxed);
-        if connection.is_paused {
+        if connection.is_blocked() {
             counters.blocked_clients.fetch_sub(1, Relaxed);
         }
         let mut state = self.door.shared.state.lock();

@@ -6,3 +6,4 @@ pub mod client_kill;
 pub mod client_pause;
 pub mod session;
 pub mod transaction;
+pub mod waitaof;

@@ -3,6 +3,7 @@
 
 use super::container;
 use super::spec::*;
+use crate::command::connection::waitaof::waitaof;
 use crate::command::generic::{expire, keys, object, scan, sort};
 
 const SORTED: u32 = CAT_SET | CAT_SORTED_SET | CAT_LIST | CAT_DANGEROUS;
@@ -29,6 +30,9 @@ pub(super) const GENERIC: &[Spec] = &[
         .keys(1, -1, 1, &[key(1, "RO", -1, 1)])
         .tips(&["request_policy:multi_shard", "response_policy:agg_sum"])
         .doc("generic", "1.0.0", "Count which of the keys exist."),
+    spec("waitaof", 4, BLOCKING, CAT_CONNECTION, waitaof)
+        .tips(&["request_policy:all_shards", "response_policy:agg_min"])
+        .doc("generic", "7.2.0", "Wait until what this connection wrote is fsynced."),
     spec("type", 2, READONLY | FAST, CAT_KEYSPACE, keys::type_name)
         .keys(1, 1, 1, &[key(1, "RO", 0, 1)])
         .doc("generic", "1.0.0", "Type of a key's value."),

@@ -18,28 +18,30 @@ pub const READONLY: Flags = 1 << 1;
 pub const DENYOOM: Flags = 1 << 2;
 pub const ADMIN: Flags = 1 << 3;
 pub const NOSCRIPT: Flags = 1 << 4;
-pub const LOADING: Flags = 1 << 5;
-pub const STALE: Flags = 1 << 6;
-pub const SKIP_SLOWLOG: Flags = 1 << 7;
-pub const FAST: Flags = 1 << 8;
-pub const NO_AUTH: Flags = 1 << 9;
-pub const NO_ASYNC_LOADING: Flags = 1 << 10;
-pub const NO_MULTI: Flags = 1 << 11;
+pub const BLOCKING: Flags = 1 << 5;
+pub const LOADING: Flags = 1 << 6;
+pub const STALE: Flags = 1 << 7;
+pub const SKIP_SLOWLOG: Flags = 1 << 8;
+pub const FAST: Flags = 1 << 9;
+pub const NO_AUTH: Flags = 1 << 10;
+pub const NO_ASYNC_LOADING: Flags = 1 << 11;
+pub const NO_MULTI: Flags = 1 << 12;
 /// Set by [`Spec::keys`]: not all keys stand at fixed places.
-pub const MOVABLE_KEYS: Flags = 1 << 12;
-pub const ALLOW_BUSY: Flags = 1 << 13;
+pub const MOVABLE_KEYS: Flags = 1 << 13;
+pub const ALLOW_BUSY: Flags = 1 << 14;
 /// Guarded by `enable-debug-command`; COMMAND INFO does not show it.
-pub const PROTECTED: Flags = 1 << 14;
+pub const PROTECTED: Flags = 1 << 15;
 /// Not among those that Redis calls fast, but as short here; COMMAND INFO does not show it.
-pub const BRIEF: Flags = 1 << 15;
+pub const BRIEF: Flags = 1 << 16;
 
 /// Names of the flags in the order of their bits.
-pub const FLAG_NAMES: [&str; 14] = [
+pub const FLAG_NAMES: [&str; 15] = [
     "write",
     "readonly",
     "denyoom",
     "admin",
     "noscript",
+    "blocking",
     "loading",
     "stale",
     "skip_slowlog",
@@ -62,12 +64,13 @@ pub const CAT_STRING: u32 = 1 << 7;
 pub const CAT_ADMIN: u32 = 1 << 8;
 pub const CAT_FAST: u32 = 1 << 9;
 pub const CAT_SLOW: u32 = 1 << 10;
-pub const CAT_DANGEROUS: u32 = 1 << 11;
-pub const CAT_CONNECTION: u32 = 1 << 12;
-pub const CAT_TRANSACTION: u32 = 1 << 13;
+pub const CAT_BLOCKING: u32 = 1 << 11;
+pub const CAT_DANGEROUS: u32 = 1 << 12;
+pub const CAT_CONNECTION: u32 = 1 << 13;
+pub const CAT_TRANSACTION: u32 = 1 << 14;
 
 /// Names of the ACL categories in the order of their bits, which is the one Redis lists them in.
-pub const CATEGORY_NAMES: [&str; 14] = [
+pub const CATEGORY_NAMES: [&str; 15] = [
     "@keyspace",
     "@read",
     "@write",
@@ -79,6 +82,7 @@ pub const CATEGORY_NAMES: [&str; 14] = [
     "@admin",
     "@fast",
     "@slow",
+    "@blocking",
     "@dangerous",
     "@connection",
     "@transaction",
@@ -219,6 +223,9 @@ pub const fn spec(
     }
     if flags & ADMIN != 0 {
         all |= CAT_ADMIN | CAT_DANGEROUS;
+    }
+    if flags & BLOCKING != 0 {
+        all |= CAT_BLOCKING;
     }
     Spec {
         id: 0,
