@@ -24,7 +24,7 @@ use crate::descriptors;
 use crate::error::{EngineError, Result};
 use crate::grpc::{self, DataDoor};
 use crate::job::commit::{CommitRequest, PAUSE_SECONDS_MAX};
-use crate::job::{self, Job, Jobs, Stages};
+use crate::job::{self, Job, Jobs, SetOutcome, Setting, Stages};
 use crate::server::{self, RespDoor};
 use crate::snapshot;
 use crate::state::Shared;
@@ -207,13 +207,17 @@ impl EngineHandle {
 
     /// Set all of the directives or none. Gives the job.
     pub fn config_set(&self, pairs: Vec<(String, String)>) -> u64 {
-        self.start_job(move |inner, _| {
-            let pairs: Vec<(String, Vec<u8>)> =
-                pairs.into_iter().map(|(name, value)| (name, value.into_bytes())).collect();
-            let mut state = inner.shared.state.lock();
+        self.start_job(move |inner, job| {
+            let pairs = pairs.into_iter().map(|(name, value)| (name, value.into_bytes()));
+            let shared = &inner.shared;
+            let mut state = shared.state.lock();
             let allow_protected = state.config.enable_protected_configs != Access::No;
-            state.config.set(&pairs, allow_protected).map_err(config_set_failed)?;
-            state.heed_config();
+            let setting = Setting { pairs: pairs.collect(), allow_protected };
+            let outcome = job::set_directives(&mut state, shared, &setting);
+            drop(state);
+            if outcome.map_err(config_set_failed)? == SetOutcome::Switches {
+                job::switch(shared, &setting, &|| job.check())?;
+            }
             Ok(json!({}))
         })
     }

@@ -128,6 +128,7 @@ pub fn turn(shared: &Arc<Shared>) -> u32 {
     let expire_ms = u64::try_from(expire_time.as_millis()).unwrap_or(u64::MAX);
     state.figures.monitor.note("expire-cycle", now_ms.div_euclid(1000), expire_ms);
     if is_serving {
+        job::rewrite_if_due(&mut state, shared);
         save_if_due(&mut state, shared);
     }
     mirror_figures(&state, shared);
@@ -173,7 +174,7 @@ fn is_set(flag: &AtomicBool) -> bool {
 }
 
 fn save_if_due(state: &mut State, shared: &Arc<Shared>) {
-    if state.save.child.is_some() || state.save.are_children_barred {
+    if state.save.is_place_taken() {
         return;
     }
     let now_unix_s = shared.clock.unix_ms().div_euclid(1000);

@@ -152,13 +152,35 @@ impl Drop for Prepared {
 /// # Errors
 /// As [`prepare_file`] and [`Prepared::commit`].
 pub fn replace_file(target: &Path, bytes: &[u8]) -> Result<()> {
+    prepare_bytes(target, bytes)?.commit()
+}
+
+/// The first half of [`replace_file`].
+///
+/// # Errors
+/// As [`prepare_file`].
+pub fn prepare_bytes(target: &Path, bytes: &[u8]) -> Result<Prepared> {
     let mode = std::fs::metadata(target).map_or(FILE_MODE, |found| found.permissions().mode());
     let mut fill = |fd| {
         // SAFETY: a system call with plain integers.
         retried(|| unsafe { libc::fchmod(fd, mode & 0o7777) }).map_err(errno_of)?;
         write_all(fd, bytes).map(|()| bytes.len() as u64)
     };
-    prepare_file(target, true, &mut fill)?.commit()
+    prepare_file(target, true, &mut fill)
+}
+
+/// Another name for a file that is whole and fsynced, to take the place of `target` when it is
+/// renamed. Some file systems have no such names, and none has them across its borders.
+///
+/// # Errors
+/// I/O codes; nothing is left then.
+pub fn prepare_link(file: &Path, target: &Path) -> Result<Prepared> {
+    let temporary = temporary_beside(target);
+    let wrap = |error: io::Error| EngineError::from_io("link", &temporary, &error);
+    let (from, to) = (c_path(file).map_err(wrap)?, c_path(&temporary).map_err(wrap)?);
+    // SAFETY: two C strings that live through the call.
+    retried(|| unsafe { libc::link(from.as_ptr(), to.as_ptr()) }).map_err(wrap)?;
+    Ok(Prepared { temporary, target: target.to_path_buf(), is_replacing: true })
 }
 
 /// Read a small file whole; `None` if it has more than `bytes_max` bytes.

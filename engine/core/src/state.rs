@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
-use crate::aof::{Attached, Gate, LogPosition};
+use crate::aof::growth::Growth;
+use crate::aof::{Attached, Gate, LogEnd, LogPosition, LogSettings};
 use crate::clock::Clock;
 use crate::command::figures::Figures;
 use crate::config::Config;
@@ -28,6 +29,8 @@ pub struct State {
     pub config: Config,
     /// Save points, the running child, LASTSAVE.
     pub save: SaveState,
+    /// Rewrites of the log, and who works on its files.
+    pub growth: Growth,
     /// Writes wait (a commit is between its safety cut and its switch).
     pub are_writes_paused: bool,
     /// A log is being replayed: no key's time is over until the log says so.
@@ -65,6 +68,15 @@ impl State {
             self.pause = None;
         }
         is_over
+    }
+
+    /// What the directives, and the child if one runs, ask of the log.
+    pub fn log_settings(&self) -> LogSettings {
+        LogSettings {
+            policy: self.config.appendfsync,
+            is_timestamped: self.config.aof_timestamp_enabled,
+            is_fsync_held: self.config.no_appendfsync_on_rewrite && self.save.child.is_some(),
+        }
     }
 
     /// Directives have changed: what keeps a copy of one learns of it. (The loops copy theirs
@@ -126,6 +138,7 @@ impl Shared {
                 effects: Effects::new(Arc::clone(&log)),
                 config,
                 save,
+                growth: Growth::default(),
                 are_writes_paused: false,
                 is_replaying: false,
                 pause: None,
@@ -151,6 +164,20 @@ impl Shared {
     pub fn log_position(&self) -> Option<LogPosition> {
         self.log.file().filter(|log| log.is_binding())?;
         self.gate.log_position(self.gate.appended())
+    }
+
+    /// Up to where the log must be fsynced that replies wait for; none without one (under the
+    /// engine lock).
+    pub fn log_end(&self) -> Option<LogEnd> {
+        let log = self.log.file().filter(|log| log.is_binding())?;
+        Some(LogEnd { log, offset: self.gate.appended() })
+    }
+
+    /// Directives have changed, or a child has begun or ended: the log learns of it.
+    pub fn heed_log(&self, state: &State) {
+        if let Some(log) = self.log.file() {
+            log.set(state.log_settings());
+        }
     }
 
     /// Wake every loop.

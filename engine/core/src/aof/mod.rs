@@ -8,9 +8,11 @@
 pub mod annotation;
 pub mod attached;
 pub mod gate;
+pub mod growth;
 pub mod held;
 pub mod layout;
 pub mod log;
+mod log_end;
 pub mod manifest;
 mod plain;
 mod probe;
@@ -19,12 +21,14 @@ pub mod replay;
 #[cfg(test)]
 mod sample_log;
 pub mod scan;
+pub mod segment;
 pub mod state_file;
 pub mod units;
 
 pub use attached::Attached;
 pub use gate::{Gate, GateWaker, LogPosition, Position};
 pub use log::{FileLog, LogFigures, LogSettings, Segment};
+pub use log_end::LogEnd;
 pub use plain::save_commands;
 
 /// `appendfsync`: when a write is as durable as it was asked to be.

@@ -82,6 +82,14 @@ impl StateFile {
         failpoint::hit("aof.after_state").map_err(wrap)
     }
 
+    /// The first half of [`StateFile::replace`].
+    ///
+    /// # Errors
+    /// I/O codes.
+    pub fn prepare(&self, dir: &Path) -> Result<durable::Prepared> {
+        durable::prepare_bytes(&Self::path(dir), &self.to_bytes())
+    }
+
     fn to_bytes(&self) -> Vec<u8> {
         let Self { server_uid, is_log_on, last_epoch, parent, boot_id, ended } = self;
         let mut text = format!(

@@ -218,7 +218,7 @@ impl Config {
     }
 
     /// The log is not whole yet: a release refuses it, a test may say otherwise.
-    fn is_appendonly_refused_for_now(&self) -> bool {
+    pub(crate) fn is_appendonly_refused_for_now(&self) -> bool {
         let is_wanted = || std::env::var_os("PERDURE_UNFINISHED_AOF").is_some();
         self.appendonly && !cfg!(debug_assertions) && !is_wanted()
     }

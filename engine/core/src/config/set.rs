@@ -43,9 +43,6 @@ impl Config {
         for (row, (_, value)) in rows.into_iter().zip(pairs) {
             changed.set_one(row.main(), value).map_err(|reason| failed(row.name, &reason))?;
         }
-        if changed.appendonly != self.appendonly {
-            return Err(failed("appendonly", "not supported here yet"));
-        }
         // Last, when nothing else is wrong: it changes the process.
         changed.make_room(self.maxclients)?;
         *self = changed;

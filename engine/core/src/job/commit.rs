@@ -12,7 +12,8 @@
 //! ```
 //! Between the rename and the directory's fsync no reply leaves that shows new data (I10), so a
 //! power cut that brings the old file back undoes nothing that anybody saw. Any failure before the
-//! rename resumes writes on the old data (I6).
+//! rename resumes writes on the old data (I6). With a log on, what is renamed is its manifest, and
+//! `dump.rdb` follows: `commit_log` has that half.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,12 +22,15 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use super::commit_log::{LogSide, NewLog};
 use super::cut::{JobWatcher, check_ready, read_back, request};
 use super::load::switch;
 use super::report::{cut_json, summary_json};
 use super::save::{mirror, note_all_saved, write_file};
 use super::stage::Stages;
+use super::switch_log::take_work;
 use super::table::{Job, cancelled};
+use crate::aof::growth::LogWork;
 use crate::durable::{self, Prepared};
 use crate::error::{EngineError, Result};
 use crate::failpoint;
@@ -72,6 +76,7 @@ pub fn run(
         pause_max: request.pause_max,
         keyspace: Some(keyspace),
         barred: false,
+        has_work: false,
         paused_at: None,
     };
     let outcome = commit.run(request.safety_path);
@@ -90,6 +95,8 @@ struct Commit<'a> {
     /// The stage, until it is switched in.
     keyspace: Option<Keyspace>,
     barred: bool,
+    /// Nobody else works on the log's files.
+    has_work: bool,
     paused_at: Option<Instant>,
 }
 
@@ -102,12 +109,16 @@ struct Safety {
 
 impl Commit<'_> {
     fn run(&mut self, safety_path: &Path) -> Result<Value> {
-        let target = self.shared.state.lock().config.rdb_path();
-        let base = self.write_base(&target)?;
+        let (target, log) = {
+            let state = self.shared.state.lock();
+            (state.config.rdb_path(), LogSide::of(&state, self.shared))
+        };
+        let base = self.write_base(&target, log.as_ref())?;
         hit("commit.base_written", &target)?;
         let safety = self.take_safety_cut(safety_path)?;
-        let switched = self.switch(base, &target)?;
-        self.make_durable(&target, switched.epoch)?;
+        let mut base = self.make_ready(base, &target, log)?;
+        let switched = self.switch(&mut base, &target)?;
+        self.make_durable(&target, switched.epoch, base)?;
         Ok(json!({
             "safety": with_verified(cut_json(&safety.report, safety.pause), safety.verified),
             "pause_seconds": switched.pause.as_secs_f64(),
@@ -116,8 +127,18 @@ impl Commit<'_> {
         }))
     }
 
-    /// Step 1: the new base, written beside `dump.rdb` from the loaded keyspace and read back.
-    fn write_base(&self, target: &Path) -> Result<Prepared> {
+    /// Step 1: the new base, written beside `dump.rdb` (or the log's base) from the loaded keyspace
+    /// and read back.
+    fn write_base(&self, target: &Path, log: Option<&LogSide>) -> Result<Prepared> {
+        let base = match log {
+            None => self.write_stage(target, None)?,
+            Some(log) => self.write_stage(&log.base_beside()?, Some(log))?,
+        };
+        read_back(self.shared, self.job, &base.temporary)?;
+        Ok(base)
+    }
+
+    fn write_stage(&self, target: &Path, log: Option<&LogSide>) -> Result<Prepared> {
         let keyspace = self.keyspace.as_ref().ok_or_else(cancelled)?;
         let state = self.shared.state.lock();
         let options = SaveOptions {
@@ -128,6 +149,7 @@ impl Commit<'_> {
             ..SaveOptions::default()
         };
         drop(state);
+        let options = log.map_or(options.clone(), |log| log.stamp(options));
         let total = keyspace.len() as u64;
         let mut progress = |keys: u64| {
             self.shared.events.progress(self.job.id, "write", keys, total);
@@ -135,9 +157,7 @@ impl Commit<'_> {
         };
         let written = write_file(keyspace, &options, target, &mut progress);
         self.job.check()?;
-        let base = written?;
-        read_back(self.shared, self.job, &base.temporary)?;
-        Ok(base)
+        written
     }
 
     /// Step 2: no child but ours, writes wait, what is live goes to the safety file, which is read
@@ -175,10 +195,12 @@ impl Commit<'_> {
         held.and(finished)
     }
 
-    /// Let no child start and wait for the running one: it gets a moment to end by itself, then it
+    /// Let nobody work on the log, no child start, and wait for the running one: it gets a moment to end by itself, then it
     /// is ended.
     fn bar_children(&mut self) -> Result<()> {
         let check = || self.job.check().and_then(|()| check_ready(self.shared));
+        take_work(self.shared, LogWork::Commit, &check)?;
+        self.has_work = true;
         let grace = Duration::from_secs(CHILD_GRACE_SECONDS);
         let mut state = match lock_for_child(self.shared, grace, &check) {
             Err(error) if error.code == "CHILD_BUSY" => self.shared.state.lock(),
@@ -200,9 +222,23 @@ impl Commit<'_> {
         Ok(())
     }
 
+    /// Between the steps: with a log on, all that can be done before the rename.
+    fn make_ready(&self, base: Prepared, target: &Path, log: Option<LogSide>) -> Result<NewBase> {
+        let is_logging = self.shared.log.file().is_some();
+        match log {
+            None if is_logging => Err(target_changed(target)),
+            Some(_) if !is_logging => Err(target_changed(target)),
+            None => Ok(NewBase::Dump(Some(base))),
+            Some(log) => {
+                let mut rewritten = || self.write_stage(target, None);
+                Ok(NewBase::Log(Box::new(log.make_ready(base, target, &mut rewritten)?)))
+            }
+        }
+    }
+
     /// Step 3: the rename and the switch are one step under the lock; the gate keeps replies from
     /// here on.
-    fn switch(&mut self, base: Prepared, target: &Path) -> Result<Switched> {
+    fn switch(&mut self, base: &mut NewBase, target: &Path) -> Result<Switched> {
         let shared = self.shared;
         let mut state = shared.state.lock();
         if state.config.rdb_path() != target {
@@ -218,6 +254,7 @@ impl Commit<'_> {
         }
         let (keys, previous_keys) = (keyspace.len() as u64, state.keyspace.len() as u64);
         let old = switch(&mut state, keyspace);
+        base.switch(&mut state);
         note_all_saved(&mut state, shared);
         state.save.last_save_unix_s = shared.clock.unix_ms().div_euclid(1000);
         state.save.is_last_bgsave_failed = false;
@@ -239,23 +276,32 @@ impl Commit<'_> {
     }
 
     /// Step 4: the directory, then the replies.
-    fn make_durable(&self, target: &Path, epoch: u64) -> Result<()> {
+    fn make_durable(&self, target: &Path, epoch: u64, base: NewBase) -> Result<()> {
         let synced = hit("commit.after_rename", target)
             .and_then(|()| hit("commit.before_fsync_directory", target))
-            .and_then(|()| durable::fsync_directory(target));
+            .and_then(|()| base.make_durable(target));
         // Also when it failed: the new data serves, and the error says that a power cut may bring
         // the old file back.
         self.shared.gate.end_epoch_wait(epoch);
         self.shared.wake_loops();
-        synced.map_err(|error| not_durable(&error, target.to_path_buf()))
+        synced.map_err(|error| not_durable(&error, target.to_path_buf()))?;
+        if let Err(error) = hit("commit.durable", target).and_then(|()| base.finish()) {
+            // The log has it all; `dump.rdb` may not: the save points shall try.
+            self.shared.state.lock().effects.dirty += 1;
+            self.shared.events.log_error("commit_left_dump", &error);
+        }
+        Ok(())
     }
 
     fn lift(&mut self, state: &mut State) {
         if self.barred {
             state.save.are_children_barred = false;
-            state.save.child_ended.notify_all();
             self.barred = false;
         }
+        if std::mem::take(&mut self.has_work) {
+            state.growth.work = None;
+        }
+        state.save.child_ended.notify_all();
         if self.paused_at.take().is_some() {
             // SHUTDOWN also stops writes, for good.
             state.are_writes_paused = self.shared.is_stopping.load(Ordering::Acquire);
@@ -266,10 +312,48 @@ impl Commit<'_> {
 
 impl Drop for Commit<'_> {
     fn drop(&mut self) {
-        if self.barred || self.paused_at.is_some() {
+        if self.barred || self.has_work || self.paused_at.is_some() {
             let shared = self.shared;
             self.lift(&mut shared.state.lock());
             shared.wake_loops();
+        }
+    }
+}
+
+/// What takes the old data's place on the disk.
+enum NewBase {
+    /// A new `dump.rdb`.
+    Dump(Option<Prepared>),
+    /// The log's manifest, and then a new `dump.rdb`.
+    Log(Box<NewLog>),
+}
+
+impl NewBase {
+    /// The commit point.
+    fn rename(&mut self) -> Result<()> {
+        match self {
+            Self::Dump(base) => base.take().map_or(Ok(()), Prepared::rename),
+            Self::Log(log) => log.rename(),
+        }
+    }
+
+    fn switch(&mut self, state: &mut State) {
+        if let Self::Log(log) = self {
+            log.switch(state);
+        }
+    }
+
+    fn make_durable(&self, target: &Path) -> Result<()> {
+        match self {
+            Self::Dump(_) => durable::fsync_directory(target),
+            Self::Log(log) => log.make_durable(),
+        }
+    }
+
+    fn finish(self) -> Result<()> {
+        match self {
+            Self::Dump(_) => Ok(()),
+            Self::Log(log) => log.finish(),
         }
     }
 }
@@ -318,7 +402,8 @@ fn not_durable(error: &EngineError, path: PathBuf) -> EngineError {
             "the restored data serves, but its file's name is not on the disk yet: {}",
             error.message
         ),
-        "Run SAVE; until it succeeds a power cut can bring the previous data back.",
+        "Run SAVE, or with appendonly BGREWRITEAOF; until it succeeds a power cut can bring the \
+         previous data back.",
     )
     .with("path", path.display().to_string())
 }

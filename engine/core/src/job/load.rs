@@ -33,6 +33,8 @@ pub fn reload(cx: &mut Cx<'_>, is_saving: bool) -> Result<()> {
     }
     if is_saving {
         save_now(cx.state, cx.shared)?;
+    } else if cx.shared.log.file().is_some() {
+        return Err(log_would_differ());
     }
     let config = &cx.state.config;
     let progress = &mut |_, _| true;
@@ -48,6 +50,14 @@ pub fn reload(cx: &mut Cx<'_>, is_saving: bool) -> Result<()> {
     note_loaded(cx.state, cx.shared, &summary);
     mirror(cx.state, cx.shared);
     Ok(())
+}
+
+fn log_would_differ() -> EngineError {
+    EngineError::new(
+        "LOG_BUSY",
+        "DEBUG RELOAD NOSAVE would part the data from the append-only file",
+        "Use DEBUG RELOAD, or set appendonly no first.",
+    )
 }
 
 /// What INFO says of the last load.

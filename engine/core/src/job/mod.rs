@@ -5,17 +5,22 @@
 //! RELOAD, SHUTDOWN).
 
 pub mod commit;
+mod commit_log;
 pub mod cut;
 pub mod load;
 pub mod report;
+mod rewrite;
 mod save;
 mod stage;
+mod switch_log;
 mod table;
 
 pub use load::reload;
+pub use rewrite::{BackgroundRewrite, rewrite_background, rewrite_if_due};
 pub use save::{
     BackgroundSave, save_background, save_flushed, save_foreground, shut_down, shut_down_locked,
     start_bgsave,
 };
 pub use stage::Stages;
+pub use switch_log::{SetOutcome, Setting, set_directives, switch, switch_in_background};
 pub use table::{Job, Jobs, cancelled, panicked, thread_failed};

@@ -45,7 +45,7 @@ pub fn save_background(cx: &mut Cx<'_>, is_schedulable: bool) -> Result<Backgrou
         return Err(child_running());
     }
     // Inside EXEC a fork would cut a transaction in two: it waits for the end, as in Redis.
-    if save.child.is_some() || save.are_children_barred || cx.is_in_exec {
+    if save.is_place_taken() || cx.is_in_exec {
         if !is_schedulable && !cx.is_in_exec {
             return Err(child_busy(save));
         }
@@ -119,8 +119,12 @@ fn write_dump(state: &mut State, shared: &Arc<Shared>) -> Result<()> {
         ..SaveOptions::default()
     };
     let target = state.config.rdb_path();
-    let saved = write_file(&state.keyspace, &options, &target, &mut |_| true)
-        .and_then(durable::Prepared::commit);
+    let saved =
+        write_file(&state.keyspace, &options, &target, &mut |_| true).and_then(|prepared| {
+            // A start finds the log and this file: the log must not be the older of the two.
+            shared.log_end().map_or(Ok(()), |log| log.wait_fsynced())?;
+            prepared.commit()
+        });
     match saved {
         Ok(()) => {
             note_all_saved(state, shared);
@@ -216,7 +220,8 @@ fn try_start_bgsave(state: &mut State, shared: &Arc<Shared>) -> Result<()> {
     Ok(())
 }
 
-struct Patient;
+/// A watcher that lets the child work.
+pub(super) struct Patient;
 
 impl Watcher for Patient {
     fn progress(&mut self, _keys: u64) {}

@@ -14,6 +14,7 @@ use super::child::{self, Room};
 use super::fork::{self, Side};
 use super::watch::{self, Watcher};
 use super::{Child, Purpose};
+use crate::aof::{LogEnd, LogPosition};
 use crate::durable::{self, Prepared};
 use crate::error::{EngineError, Result};
 use crate::failpoint;
@@ -76,6 +77,11 @@ impl CutPlan {
         Ok(Self { request, prepared, file, pipe_read, pipe_write, scratch })
     }
 
+    /// Where the log stands at the cut, if the gate does not say.
+    pub fn set_log_position(&mut self, position: LogPosition) {
+        self.request.options.log_position = Some(position);
+    }
+
     /// Fork: the cut is now. Under the engine lock (`state`), when no child runs.
     ///
     /// # Errors
@@ -90,7 +96,7 @@ impl CutPlan {
         let options = &mut self.request.options;
         options.ctime_unix_s = cut_unix_ms.div_euclid(1000);
         options.used_memory_bytes = state.keyspace.memory_bytes() as u64;
-        options.log_position = shared.log_position();
+        options.log_position = options.log_position.or_else(|| shared.log_position());
         self.scratch.stamp(options);
         shared.collapse.stop();
         let giving_back = Instant::now();
@@ -109,6 +115,7 @@ impl CutPlan {
         };
         let child = Arc::new(Child::new(pid, self.request.purpose));
         state.save.adopt_child(&child);
+        shared.heed_log(state);
         let fork_ms = u64::try_from(fork_duration.as_millis()).unwrap_or(u64::MAX);
         state.figures.monitor.note("fork", cut_unix_ms.div_euclid(1000), fork_ms);
         shared.stats.observe_fork(self.request.purpose.label(), fork_duration.as_secs_f64());
@@ -118,6 +125,7 @@ impl CutPlan {
             file: self.file,
             pipe_read: self.pipe_read,
             is_replacing: self.request.is_replacing,
+            log: (self.request.purpose == Purpose::Bgsave).then(|| shared.log_end()).flatten(),
             keys: state.keyspace.len() as u64,
             cut_unix_ms,
             fork_duration,
@@ -135,6 +143,8 @@ pub struct RunningCut {
     file: OwnedFd,
     pipe_read: File,
     is_replacing: bool,
+    /// A log that must be as far as this before the file takes the place of `dump.rdb`.
+    log: Option<LogEnd>,
     /// Keys at the cut.
     pub keys: u64,
     /// Unix ms of the cut.
@@ -189,6 +199,7 @@ impl RunningCut {
         }
         let mut state = shared.state.lock();
         state.save.forget_child();
+        shared.heed_log(&state);
         settle(&mut state, &outcome);
         drop(state);
         super::collapse::begin(shared);
@@ -204,6 +215,9 @@ impl RunningCut {
         }
         let result = watch::supervise(&self.child, &self.pipe_read, &target, watcher)?;
         durable::seal(&self.file, &self.prepared.temporary, result.size_bytes)?;
+        if let Some(log) = &self.log {
+            log.wait_fsynced()?;
+        }
         hit("snapshot.before_rename", &target)?;
         let prepared = self.prepared;
         self.child.unless_ended(|| prepared.rename())?;

@@ -117,6 +117,8 @@ pub struct SaveState {
     pub child: Option<Arc<Child>>,
     /// A commit is under way: no child may start.
     pub are_children_barred: bool,
+    /// A rewrite of the log makes its files ready: the next child is its.
+    pub is_child_due: bool,
     /// Notified, with the engine lock, when a child has ended or the bar is lifted.
     pub child_ended: Arc<Condvar>,
     /// BGSAVE SCHEDULE was asked for while a child ran.
@@ -135,6 +137,11 @@ impl SaveState {
     /// Whether a child that writes `dump.rdb` runs.
     pub fn is_bgsave_running(&self) -> bool {
         self.child.as_ref().is_some_and(|child| child.purpose == Purpose::Bgsave)
+    }
+
+    /// Whether no child may start now (but the one that is due).
+    pub fn is_place_taken(&self) -> bool {
+        self.child.is_some() || self.are_children_barred || self.is_child_due
     }
 
     fn adopt_child(&mut self, child: &Arc<Child>) {
@@ -160,7 +167,7 @@ pub fn lock_for_child<'a>(
 ) -> Result<MutexGuard<'a, State>> {
     let deadline = Instant::now() + patience;
     let mut state = shared.state.lock();
-    while state.save.child.is_some() || state.save.are_children_barred {
+    while state.save.is_place_taken() {
         check()?;
         if Instant::now() >= deadline {
             return Err(child_busy(&state.save));
@@ -176,6 +183,7 @@ pub fn lock_for_child<'a>(
 pub fn child_busy(save: &SaveState) -> EngineError {
     let holder = match &save.child {
         Some(child) => format!("a {} child runs", child.purpose.label()),
+        None if save.is_child_due => "a rewrite of the append-only file begins".to_owned(),
         None => "a restore is being committed".to_owned(),
     };
     EngineError::new(

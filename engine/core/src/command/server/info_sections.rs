@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::info::Fields;
+use super::info_log;
 use crate::command::Cx;
 use crate::command::connection::session::REDIS_VERSION;
 use crate::reclaim::dropped_elsewhere;
@@ -143,7 +144,7 @@ fn script_memory(fields: &mut Fields) {
         .bytes("used_memory_scripts", 0);
 }
 
-/// Fields of `persistence`. There is no AOF: its fields say so.
+/// Fields of `persistence`.
 pub fn persistence(cx: &Cx<'_>) -> String {
     let (save, stats) = (&cx.state.save, &cx.shared.stats);
     let is_loading = stats.is_loading.load(Ordering::Relaxed);
@@ -176,14 +177,10 @@ pub fn persistence(cx: &Cx<'_>) -> String {
         .add("rdb_saves", save.saves_total)
         .add("rdb_last_cow_size", of(&stats.counters.cow_bytes_last))
         .add("rdb_last_load_keys_expired", of(&stats.counters.load_keys_expired))
-        .add("rdb_last_load_keys_loaded", of(&stats.counters.load_keys_loaded))
-        .zeros(&["aof_enabled", "aof_rewrite_in_progress", "aof_rewrite_scheduled"])
-        .add("aof_last_rewrite_time_sec", -1)
-        .add("aof_current_rewrite_time_sec", -1)
-        .add("aof_last_bgrewrite_status", "ok")
-        .zeros(&["aof_rewrites", "aof_rewrites_consecutive_failures"])
-        .add("aof_last_write_status", if cx.shared.gate.has_failed() { "err" } else { "ok" })
-        .zeros(&["aof_last_cow_size", "module_fork_in_progress", "module_fork_last_cow_size"]);
+        .add("rdb_last_load_keys_loaded", of(&stats.counters.load_keys_loaded));
+    info_log::rewrites(cx, &mut fields);
+    fields.zeros(&["module_fork_in_progress", "module_fork_last_cow_size"]);
+    info_log::sizes(cx, &mut fields);
     fields.text()
 }
 

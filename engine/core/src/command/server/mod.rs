@@ -4,6 +4,7 @@
 pub mod debug;
 pub mod info;
 mod info_figures;
+mod info_log;
 mod info_sections;
 pub mod introspect;
 pub mod latency;

@@ -1,14 +1,17 @@
-//! TIME, LASTSAVE, SAVE, BGSAVE, SHUTDOWN, ROLE, WAIT. What saving and stopping do stands in `job`.
+//! TIME, LASTSAVE, SAVE, BGSAVE, BGREWRITEAOF, SHUTDOWN, ROLE, WAIT. What saving and stopping do stands in `job`.
 
 use crate::command::{Cx, texts};
 use crate::error::EngineError;
-use crate::job::{self, BackgroundSave};
+use crate::job::{self, BackgroundRewrite, BackgroundSave};
 use crate::resp::Args;
 use crate::value::integer::parse_i64;
 
 const SAVE_RUNNING: &str = "ERR Background save already in progress";
 const CHILD_BUSY: &str = "ERR Another child process is active (AOF?): can't BGSAVE right now. Use \
     BGSAVE SCHEDULE in order to schedule a BGSAVE whenever possible.";
+
+const REWRITE_FAILED: &str = "ERR Can't execute an AOF background rewriting. Please check the \
+    server logs for more information.";
 
 /// TIME: to the microsecond, so not that of the batch.
 pub fn time(cx: &mut Cx<'_>, _args: Args<'_>) {
@@ -45,6 +48,22 @@ pub fn bgsave(cx: &mut Cx<'_>, args: Args<'_>) {
         Err(error) if error.code == "CHILD_RUNNING" => cx.reply.error(SAVE_RUNNING),
         Err(error) if error.code == "CHILD_BUSY" => cx.reply.error(CHILD_BUSY),
         Err(error) => cx.reply.error(&failure(&error)),
+    }
+}
+
+/// BGREWRITEAOF.
+pub fn bgrewriteaof(cx: &mut Cx<'_>, _args: Args<'_>) {
+    match job::rewrite_background(cx) {
+        Ok(BackgroundRewrite::Started) => {
+            cx.reply.simple("Background append only file rewriting started");
+        }
+        Ok(BackgroundRewrite::Scheduled) => {
+            cx.reply.simple("Background append only file rewriting scheduled");
+        }
+        Err(error) if error.code == "CHILD_RUNNING" => {
+            cx.reply.error("ERR Background append only file rewriting already in progress");
+        }
+        Err(_) => cx.reply.error(REWRITE_FAILED),
     }
 }
 

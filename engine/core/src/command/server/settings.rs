@@ -3,7 +3,9 @@
 use std::sync::atomic::Ordering;
 
 use crate::command::{Cx, texts};
+use crate::job::{self, SetOutcome, Setting};
 use crate::resp::Args;
+use crate::wait::Wait;
 
 /// CONFIG GET pattern [pattern ...].
 pub fn get(cx: &mut Cx<'_>, args: Args<'_>) {
@@ -35,12 +37,26 @@ pub fn set(cx: &mut Cx<'_>, args: Args<'_>) {
         .map(|at| (String::from_utf8_lossy(args.get(at)).into_owned(), args.get(at + 1).to_vec()))
         .collect();
     let allow_protected = cx.is_allowed(cx.state.config.enable_protected_configs);
-    match cx.state.config.set(&pairs, allow_protected) {
-        Ok(()) => {
-            cx.state.heed_config();
-            cx.reply.ok();
-        }
+    let setting = Setting { pairs, allow_protected };
+    match job::set_directives(cx.state, cx.shared, &setting) {
+        Ok(SetOutcome::Set) => cx.reply.ok(),
+        Ok(SetOutcome::Switches) => switch_log(cx, setting),
         Err(text) => cx.reply.error(&format!("ERR {text}")),
+    }
+}
+
+/// The log is to be switched on or off: the reply comes when the disk has it, and only this client
+/// waits.
+fn switch_log(cx: &mut Cx<'_>, setting: Setting) {
+    if cx.is_in_exec {
+        return cx.reply.error(
+            "ERR CONFIG SET failed (possibly related to argument 'appendonly') - it cannot be \
+             switched inside a transaction",
+        );
+    }
+    match job::switch_in_background(cx.shared, setting) {
+        Ok(answer) => cx.session.wait = Some(Wait::answered(answer)),
+        Err(error) => cx.reply.error(&format!("ERR {}", error.message)),
     }
 }
 
@@ -71,6 +87,8 @@ pub fn resetstat(cx: &mut Cx<'_>, _args: Args<'_>) {
     }
     cx.shared.stats.last_fork_us.store(0, Ordering::Relaxed);
     cx.state.save.saves_total = 0;
+    (cx.state.growth.rewrites_total, cx.state.growth.failures) = (0, 0);
+    cx.shared.stats.log.delayed_fsyncs_total.store(0, Ordering::Relaxed);
     cx.reply.errors = 0; // of this batch: they are not counted yet
     cx.reply.ok();
 }

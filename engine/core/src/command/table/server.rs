@@ -103,6 +103,11 @@ pub(super) const SERVER: &[Spec] = &[
         "1.0.0",
         "Save the data set in the background.",
     ),
+    spec("bgrewriteaof", 1, ADMIN | NOSCRIPT | NO_ASYNC_LOADING, 0, server::bgrewriteaof).doc(
+        "server",
+        "1.0.0",
+        "Rewrite the append-only file in the background.",
+    ),
     spec(
         "shutdown",
         -1,
