@@ -2,7 +2,7 @@
 
 Every call of `Engine` returns at once and never waits for a disk or the engine lock. Work that
 takes time gets a job number; its end arrives as an event. Documents cross the border as JSON text.
-`inspect_rdb` is no call of an engine: it looks at a file, on the caller's thread.
+`inspect_rdb` and `check_log` are no calls of an engine: they look at files, on the caller's thread.
 
 Events (`Engine.take_events`), one JSON object each:
 
@@ -52,7 +52,15 @@ Stats (`Engine.stats`), one JSON object:
     last_bgsave_status ("ok"|"err"), bgsave_in_progress (bool),
     fork_histogram {purpose: {"buckets": [n x 17], "sum": seconds, "count": n}}, last_fork_seconds,
     cow_bytes_last, loading {"total_bytes": n, "loaded_bytes": n}, writes_paused (bool),
-    log_failed (bool), blocked_clients, unsaved_since_unix_ms (n or null)
+    log_failed (bool), blocked_clients, unsaved_since_unix_ms (n or null),
+    last_load {"commands": n, "seconds": x, "torn_bytes": n}, log STATS_LOG
+
+    STATS_LOG = {"is_on": bool, "position": POSITION or null, "fsynced_position": POSITION or null,
+                 "fsync_lag_seconds": x, "fsync_histogram": HISTOGRAM,
+                 "write_to_fsync_histogram": HISTOGRAM, "unsynced_bytes": n, "buffered_bytes": n,
+                 "writes_total": n, "delayed_fsyncs_total": n,
+                 "errors": {"disk_full": n, "write": n, "fsync": n}, "incremental_size_bytes": n}
+    POSITION = {"epoch": n, "offset": n}, HISTOGRAM as those of forks
 
     Only databases that hold keys are listed. Buckets are counts between the edges 0.0001, 0.00025,
     0.0005, 0.001, ... 10 seconds (not cumulative; the 17th is above 10). Purposes: "bgsave", "cut"
@@ -66,7 +74,7 @@ from collections.abc import Callable
 from os import PathLike
 from typing import final
 
-__all__ = ["Engine", "EngineError", "inspect_rdb"]
+__all__ = ["Engine", "EngineError", "check_log", "inspect_rdb"]
 
 class EngineError(Exception):
     """A typed error of the engine; nobody parses the message."""
@@ -82,12 +90,13 @@ class Engine:
     """One running engine: its ports, threads and data. Usable from any thread."""
 
     def __new__(cls, options_json: str) -> Engine:
-        """Bind the ports, start the threads and begin loading `dump.rdb` in the background.
+        """Bind the ports, start the threads and begin loading the data set in the background.
 
         The options are one JSON object, every field optional::
 
             {"bind": ["127.0.0.1"], "resp_port": 6379, "data_port": 6380, "data_dir": "data",
              "redis_conf": null, "redis_args": ["--save", ""], "databases": 16, "insecure": false,
+             "server_uid": "", "is_boot_source_told": false,
              "defaults": {"save": "3600 1 300 100 60 10000"}, "environment": {},
              "overrides": {"port": "0"}}
 
@@ -95,6 +104,8 @@ class Engine:
         (quote a word that holds blanks; an empty value is one empty word). Precedence, low to high:
         the engine's defaults, the fields above, `defaults`, `redis_conf`, `environment`,
         `redis_args`, `overrides`. Port 0 takes a free one.
+        `server_uid` goes to the data dir's state file; with `is_boot_source_told` a log that should
+        be there may be missing.
 
         Raises EngineError: CONFIG_INVALID, CONFIG_UNSUPPORTED, CONFIG_UNKNOWN, ADDRESS_IN_USE,
         ADDRESS_REFUSED, ADDRESS_INVALID, FILE_MISSING, PERMISSION_DENIED, THREAD_FAILED. Nothing is
@@ -200,4 +211,35 @@ def inspect_rdb(
     `longest` are the collections of most elements. Raises EngineError: RDB_ALIEN, RDB_CORRUPT,
     RDB_TRUNCATED, RDB_VERSION_UNSUPPORTED, RDB_TYPE_UNSUPPORTED, RDB_FUNCTIONS_UNSUPPORTED,
     RDB_DATABASE_OUT_OF_RANGE, FILE_MISSING, PERMISSION_DENIED, IO_ERROR.
+    """
+
+def check_log(
+    path: str | PathLike[str],
+    *,
+    fix: bool,
+    until_unix_ms: int | None,
+    progress: Callable[[int, int], object] | None,
+) -> str:
+    """Read a whole log, without an engine and without the GIL; return a JSON object.
+
+    `path` is a manifest, a directory with one (or with one below), or one file of a log, ours or
+    another server's. Commands are counted and looked up, not executed. `until_unix_ms` asks where
+    to cut so that nothing stays that was logged later. `fix` cuts, at the first damage or there;
+    what is cut off goes to the folder `quarantine`. No server may use the files then. Progress and
+    Ctrl-C as in `inspect_rdb`. The object tells what was found before anything was cut::
+
+        {"path": str, "manifest": str or null, "is_sound": bool, "is_sound_to_last": bool,
+         "files": [FILE], "place": PLACE or null, "cut_bytes": n, "kept_as": str or null,
+         "set_aside": [str]}
+        FILE  = {"path": str, "role": "base|incr|alone", "size_bytes": n, "rdb": VERIFY or null,
+                 "rdb_bytes": n, "commands": {name: n}, "log": LOG or null, "error": ERROR or null}
+        LOG   = {"whole_bytes": n, "units": n, "is_ours": bool, "epoch": n or null,
+                 "last_unix_ms": n or null, "fsynced_bytes": n, "breaks_promise": bool,
+                 "damage": {"offset": n, "reason": str} or null}
+        PLACE = {"path": str, "offset": n, "drops_bytes": n, "kept_until_unix_ms": n or null}
+
+    `is_sound_to_last`: at most the end of the last file is torn, which a start cuts. `place` is
+    where `fix` cuts, or has cut. Raises EngineError: AOF_NOT_FOUND, AOF_MANIFEST_INVALID,
+    AOF_NOT_REPAIRABLE (with `fix`), AOF_TIME_UNKNOWN (with `until_unix_ms`), FILE_MISSING,
+    PERMISSION_DENIED, IO_ERROR, DISK_FULL.
     """

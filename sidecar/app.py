@@ -26,7 +26,7 @@ from sidecar._engine import Engine, EngineError
 from sidecar.clock import SystemClock
 from sidecar.config import Loaded, engine_options, load_settings
 from sidecar.control_plane import Core, CoreOptions
-from sidecar.directives import find_rdb
+from sidecar.directives import find_data_set
 from sidecar.doors import DoorAddress, Doors, Probes
 from sidecar.engine import EngineAdapter, translate_native
 from sidecar.engine_figures import EngineCollector
@@ -89,7 +89,7 @@ class Server:
         self._clock = SystemClock()
         self._started_at = self._clock.now()
         self._engine = EngineAdapter(EngineError)
-        core_options = CoreOptions(rdb_name=find_rdb(loaded, options))
+        core_options = CoreOptions(find_data_set(loaded, options))
         self._core = Core(loaded.settings, self._clock, self._engine, core_options)
         self._probes = Probes(self._engine)
         exposition = Exposition(
@@ -137,7 +137,8 @@ class Server:
 
     def _start_engine(self) -> None:
         redis_args, overrides = list(self._options.redis_args), self._options.directives()
-        options = engine_options(self._loaded, redis_args, overrides)
+        uid = self._core.ground.identity.uid
+        options = engine_options(self._loaded, redis_args, overrides, uid)
         try:
             native = Engine(options)
         except EngineError as exc:

@@ -1,7 +1,8 @@
 """Before the engine starts: lock the data dir, and decide what it will load. Guards I9.
 
-    source             dump.rdb there     no dump.rdb
-    auto               load it            a snapshot with keys under this name: refuse, name it,
+    source             data there         no data
+    auto               load it            a log that `appendonly no` leaves aside: refuse; a
+                                          snapshot with keys under this name: refuse, name it,
                                           a damaged or unreadable one too; a backend that cannot
                                           be asked: refuse; else empty
     require-existing   load it            refuse
@@ -10,22 +11,23 @@
                                           replaced counts as the oldest), refuse if none
     snapshot:<id>      load it            fetch that one, refuse if it cannot be had
 
-A file that is there is never replaced or removed: restoring over it is `perdure restore`.
+Data is `dump.rdb`, and with `appendonly yes` a log, too; which of both counts, and whether it is
+whole, the engine says. A file that is there is never replaced or removed: restoring over it is
+`perdure restore`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import fcntl
-import itertools
 import os
-import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
 import structlog
 
 from backends.durable import create_file, sync_folder
+from sidecar.data_set import DataSetFiles
 from sidecar.errors import (
     BootRefusedError,
     ConfigError,
@@ -42,7 +44,6 @@ from sidecar.verify import Fetcher
 
 _log = structlog.get_logger(__name__)
 LOCK_FILE = "perdure.lock"
-DBFILENAME = "dump.rdb"
 _CHUNK_BYTES = 1 << 20
 
 
@@ -86,39 +87,6 @@ class DataDirLock:
         os.close(self._descriptor)
 
 
-def dbfilename(redis_conf: Path | None, redis_args: list[str], *layers: dict[str, str]) -> str:
-    """Return the RDB file's name as the engine will read it: the last word on `dbfilename`.
-
-    `layers` are the TOML's and the environment's directives, in that order.
-    """
-    defaults, environment = (*layers, {}, {})[:2]
-    name = defaults.get("dbfilename", DBFILENAME)
-    if redis_conf is not None:
-        try:
-            lines = redis_conf.read_text(encoding="utf-8", errors="replace").splitlines()
-        except OSError as exc:
-            message = f"cannot read {redis_conf}: {exc.strerror}"
-            raise ConfigError(message, hint="Check the path given to --redis-conf.") from exc
-        for line in lines:
-            words = _words(line)
-            if len(words) > 1 and words[0].lower() == "dbfilename":
-                name = words[1]
-    name = environment.get("dbfilename", name)
-    for word, value in itertools.pairwise(redis_args):
-        if word.lower() == "--dbfilename":
-            name = value
-    return name
-
-
-def _words(line: str) -> list[str]:
-    if line.lstrip().startswith("#"):
-        return []
-    try:
-        return shlex.split(line)
-    except ValueError:
-        return []  # the engine reads it too, and says what is wrong
-
-
 class Boot:
     """Decides what the engine will find, and puts it there."""
 
@@ -127,16 +95,17 @@ class Boot:
         self._rebuild = rebuild
         self._fetcher = fetcher
 
-    async def prepare(self, source: str, rdb: Path) -> str | None:
+    async def prepare(self, source: str, files: DataSetFiles) -> str | None:
         """Do what the table above says; return the id of the snapshot that was put in place."""
-        if await asyncio.to_thread(rdb.exists):
+        if await asyncio.to_thread(files.has_data):
             return None
+        rdb = files.rdb
         word, _, snapshot_id = source.partition(":")
         if word == "empty":
             return None
         if word == "require-existing":
             raise BootRefusedError(
-                f"there is no {rdb}",
+                f"there is no {rdb}" + (f" and no {files.log}" if files.is_logging else ""),
                 code="BOOT_SOURCE_MISSING",
                 hint="Put the file there, or say what to start from: "
                 "PERDURE_SERVER__BOOT_SOURCE=latest or =empty.",
@@ -144,6 +113,7 @@ class Boot:
             )
         newest = self._newest()
         if word == "auto":
+            await asyncio.to_thread(_check_log_left_aside, files)
             self._check_auto(newest)
             return None
         if word == "snapshot":
@@ -268,6 +238,20 @@ class Boot:
             except OSError as exc:
                 raise local_disk_error(exc, f"write {rdb}") from exc
         await step("boot.placed")
+
+
+def _check_log_left_aside(files: DataSetFiles) -> None:
+    """Refuse to start empty beside a log that nobody would read."""
+    if files.is_logging or not files.has_log():
+        return
+    log = files.log if files.log.exists() else files.old_log
+    raise BootRefusedError(
+        f"there is no {files.rdb}, but a log, {log}, which appendonly no leaves aside",
+        code="BOOT_SOURCE_AMBIGUOUS",
+        hint="Start from the log: perdure serve ... -- --appendonly yes | or without data: "
+        "PERDURE_SERVER__BOOT_SOURCE=empty perdure serve ...",
+        context={"path": log},
+    )
 
 
 def _ignore(_progress: Progress) -> None:

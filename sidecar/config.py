@@ -345,7 +345,9 @@ def check_addresses(server: ServerTable) -> None:
             )
 
 
-def engine_options(loaded: Loaded, redis_args: list[str], overrides: Mapping[str, str]) -> str:
+def engine_options(
+    loaded: Loaded, redis_args: list[str], overrides: Mapping[str, str], uid: str | None = None
+) -> str:
     """Return the options document of the engine's border."""
     server = loaded.settings.server
     return json.dumps(
@@ -361,6 +363,8 @@ def engine_options(loaded: Loaded, redis_args: list[str], overrides: Mapping[str
             "overrides": dict(overrides),
             "databases": 16,
             "insecure": server.insecure,
+            "server_uid": uid or "",
+            "is_boot_source_told": server.boot_source not in {"auto", "require-existing"},
         }
     )
 

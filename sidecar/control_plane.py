@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -28,6 +28,7 @@ from sidecar.boot import Boot, DataDirLock
 from sidecar.catalogue import Catalogue, open_catalogue
 from sidecar.clock import Clock
 from sidecar.config import BackendTable, Settings, flatten_settings
+from sidecar.data_set import DataSetFiles
 from sidecar.engine import EngineAdapter
 from sidecar.errors import (
     ConfigError,
@@ -67,7 +68,7 @@ SPOOL_FOLDER = "spool"
 class CoreOptions:
     """What is not in the settings: tests change them."""
 
-    rdb_name: str = "dump.rdb"
+    files: DataSetFiles = field(default_factory=DataSetFiles)
     storages: tuple[Storage, ...] | None = None  # instead of the configured ones
 
 
@@ -82,7 +83,8 @@ class Core:
         self.clock = clock
         self.figures = Figures()
         self.data_dir = settings.server.data_dir
-        self._rdb = self.data_dir / options.rdb_name
+        self._files = options.files.below(self.data_dir)
+        self._rdb = self._files.rdb
         self._tasks: list[asyncio.Task[None]] = []
         self._swept_at: datetime | None = None
         self._is_config_applied = False
@@ -177,14 +179,14 @@ class Core:
 
     async def prepare(self) -> None:
         """Find out who we are and what the engine will load; BootRefusedError when unclear."""
-        has_data = await asyncio.to_thread(self._rdb.exists)
+        has_data = await asyncio.to_thread(self._files.has_data)
         try:
             # Serving comes first: with data here, a dead backend may not keep the engine waiting.
             async with asyncio.timeout(BOOT_READ_SECONDS if has_data else None):
                 await self._read_backends()
         except TimeoutError:
             _log.warning("backends_not_read", seconds=BOOT_READ_SECONDS)
-        await self._boot.prepare(self.settings.server.boot_source, self._rdb)
+        await self._boot.prepare(self.settings.server.boot_source, self._files)
 
     async def _read_backends(self) -> None:
         try:

@@ -1,7 +1,7 @@
-"""Which file the engine will load, found before the engine runs: `dir` and `dbfilename`.
+"""Which files the engine will load, found before the engine runs: `dir`, `dbfilename`, the log's.
 
 The engine alone reads directives for itself, from the same sources in the same order. The control
-plane must know the data set's file earlier, to refuse a start that would lose something (I9); this
+plane must know the data set's files earlier, to refuse a start that would lose something (I9); this
 is the smallest reading that tells it.
 """
 
@@ -13,19 +13,24 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sidecar.config import Loaded
+from sidecar.data_set import DataSetFiles
 from sidecar.errors import ConfigError
 from sidecar.serve import ServeOptions
 
 INCLUDE_DEPTH_MAX = 16  # as the engine has it
 
 
-def find_rdb(loaded: Loaded, options: ServeOptions) -> str:
-    """Return the path of the data set's file: absolute, or relative to the data dir."""
-    found = {"dbfilename": "dump.rdb"}
-    found.update(pair for pair in _directives(loaded, options) if pair[0] in {"dir", "dbfilename"})
-    if "dir" not in found:
-        return found["dbfilename"]
-    return str(Path(found["dir"]).resolve() / found["dbfilename"])
+def find_data_set(loaded: Loaded, options: ServeOptions) -> DataSetFiles:
+    """Return where the engine will look for its data set."""
+    found = dict(_directives(loaded, options))
+    folder = Path(found["dir"]).resolve() if "dir" in found else Path()
+    log_name = found.get("appendfilename", "appendonly.aof")
+    return DataSetFiles(
+        rdb=folder / found.get("dbfilename", "dump.rdb"),
+        log=folder / found.get("appenddirname", "appendonlydir") / f"{log_name}.manifest",
+        old_log=folder / log_name,
+        is_logging=found.get("appendonly", "no").lower() == "yes",
+    )
 
 
 def _directives(loaded: Loaded, options: ServeOptions) -> Iterator[tuple[str, str]]:

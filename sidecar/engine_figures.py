@@ -1,7 +1,8 @@
 """The engine's figures as Prometheus metrics: a table of names, and the collector that reads it.
 
 One scrape reads one `stats()` document, which the engine fills from atomics: it never waits for the
-engine's lock. What the control plane counts itself lives in `sidecar.metrics`. Adding a figure?
+engine's lock. The log's stand in `sidecar.log_figures`; what the control plane counts itself in
+`sidecar.metrics`. Adding a figure?
 Also add its row to docs/operations/metrics.md; a test compares the two.
 """
 
@@ -19,16 +20,11 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from sidecar.engine_histograms import cumulative
+from sidecar.log_figures import log_families
+
 Stats = Mapping[str, Any]
 
-# 1-2.5-5 steps, so that alert thresholds fall on edges. The engine's histograms use the same.
-DURATION_EDGES_SECONDS: tuple[float, ...] = (
-    *(0.0001, 0.00025, 0.0005),
-    *(0.001, 0.0025, 0.005),
-    *(0.01, 0.025, 0.05),
-    *(0.1, 0.25, 0.5),
-    *(1.0, 2.5, 5.0, 10.0),
-)
 STATES = ("loading", "ready", "failed", "stopped")
 
 
@@ -175,15 +171,6 @@ UNSAVED = (
     "Age of the oldest change that dump.rdb does not hold, 0 when it holds all; without a log.",
 )
 FORK = ("perdure_fork_duration_seconds", "Time that a fork held the engine, by purpose.")
-AOF_LAG = (
-    "perdure_aof_fsync_lag_seconds",
-    "Age of the oldest acknowledged write that is not on disk yet.",
-)
-AOF_WRITE_TO_FSYNC = (
-    "perdure_aof_write_to_fsync_seconds",
-    "Age of the oldest write at each fsync of the log.",
-)
-AOF_FSYNC = ("perdure_aof_fsync_duration_seconds", "Duration of each fsync of the log.")
 STATE = ("perdure_engine_state", "1 for the state that the engine is in, 0 for the others.")
 SAVE_OK = ("perdure_engine_last_save_ok", "1 when the last background save succeeded.")
 LOADING_TOTAL = ("perdure_engine_loading_total_bytes", "Size of the file that is being loaded.")
@@ -208,11 +195,7 @@ class EngineCollector(Collector):
 
     def _families(self, stats: Stats) -> Iterator[Metric]:
         yield _fork_histogram(stats.get("fork_histogram", {}))
-        # No log in this version: declared, so that dashboards find the names, and without sample,
-        # since 0 would claim that everything is on disk.
-        yield GaugeMetricFamily(*AOF_LAG)
-        yield HistogramMetricFamily(*AOF_WRITE_TO_FSYNC)
-        yield HistogramMetricFamily(*AOF_FSYNC)
+        yield from log_families(stats)
         yield self._unsaved(stats)
         yield _state(stats)
         yield _save_ok(stats)
@@ -223,7 +206,8 @@ class EngineCollector(Collector):
         yield _gauge(LOADING_DONE, loading.get("loaded_bytes"))
 
     def _unsaved(self, stats: Stats) -> Metric:
-        if "unsaved_since_unix_ms" not in stats:
+        has_log = (stats.get("log") or {}).get("is_on")
+        if "unsaved_since_unix_ms" not in stats or has_log:
             return GaugeMetricFamily(*UNSAVED)
         since_ms = stats["unsaved_since_unix_ms"]
         age = 0.0 if since_ms is None else max(0.0, self._unix_seconds() - since_ms / 1000)
@@ -250,16 +234,9 @@ def _read_figure(figure: Figure, stats: Stats) -> Metric:
 
 
 def _fork_histogram(by_purpose: Mapping[str, Mapping[str, Any]]) -> Metric:
-    """Turn the engine's counts for each bucket into Prometheus's cumulative ones."""
     family = HistogramMetricFamily(*FORK, labels=["purpose"])
     for purpose, histogram in by_purpose.items():
-        buckets: list[tuple[str, float]] = []
-        running = 0
-        for edge, count in zip(DURATION_EDGES_SECONDS, histogram["buckets"], strict=False):
-            running += count
-            buckets.append((str(edge), running))
-        buckets.append(("+Inf", histogram["count"]))
-        family.add_metric([purpose], buckets, sum_value=histogram["sum"])
+        family.add_metric([purpose], cumulative(histogram), sum_value=histogram["sum"])
     return family
 
 

@@ -1,33 +1,28 @@
 """`perdure rdb`: look at RDB files, of whichever server, without one running.
 
 Registered under the entry-point group `perdure.commands`. The engine reads the file (its
-`inspect_rdb`); here stand the words, the tables and the exit codes
-(docs/operations/exit-codes.md). Nothing is written, and no server is asked.
+`inspect_rdb`); here stand the words and the tables. Nothing is written, and no server is asked.
 """
 
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any
 
 import typer
 
-EXIT_NOT_FOUND = 3
-EXIT_CORRUPT = 6
-EXIT_CANCELLED = 8
-# How a file that cannot be read is told to a script; codes of the RDB_ family are corrupt data.
-EXIT_BY_CODE: dict[str, int] = {
-    "FILE_MISSING": EXIT_NOT_FOUND,
-    "PERMISSION_DENIED": 4,
-    "CANCELLED": EXIT_CANCELLED,
-    "IO_ERROR": 9,
-}
-EXIT_UNEXPECTED = 1
+from sidecar.file_verbs import (
+    EXIT_CORRUPT,
+    Screen,
+    complain,
+    show_instant,
+    show_size,
+    shown_progress,
+    told_errors,
+)
+
 TOP_DEFAULT = 10
 TOP_MAX = 10_000
 KEY_CHARS_MAX = 60
@@ -37,26 +32,6 @@ app = typer.Typer(no_args_is_help=True, help="Look at RDB files, without a serve
 
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="An RDB file of any server.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="The same as -o json.")]
-
-
-class Screen(Protocol):
-    """What the root command gives to its verbs; the client's `Session` is one."""
-
-    @property
-    def is_json(self) -> bool:
-        """Whether stdout is for a program."""
-
-    def print_json(self, document: Any) -> None:
-        """Print one document."""
-
-    def print_table(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-        """Print rows under columns."""
-
-    def print_fields(self, fields: Iterable[tuple[str, str]]) -> None:
-        """Print `name  value` lines; empty values are left out."""
-
-    def say(self, text: str) -> None:
-        """Print a line, for a person only."""
 
 
 @app.command("check")
@@ -73,7 +48,7 @@ def check(context: typer.Context, file: FileArgument, *, as_json: JsonOption = F
     else:
         screen.print_fields([("file", str(file)), *_facts(found), ("sha256", found["sha256"])])
     if found["unsupported"]:
-        _complain(*_unsupported(found))
+        complain(*_unsupported(found))
         raise typer.Exit(EXIT_CORRUPT)
     if not as_json:
         screen.say(_soundness(found))
@@ -120,44 +95,12 @@ def inspect(
 
 def _inspect(file: Path, *, top: int, is_strict: bool) -> Found:
     """Read a file, or end the process with what is wrong with it."""
-    from sidecar._engine import EngineError, inspect_rdb  # noqa: PLC0415  # not for --help
+    from sidecar._engine import inspect_rdb  # noqa: PLC0415  # not for --help
 
-    try:
-        with _progress(file) as progress:
-            text = inspect_rdb(file, top=top, strict=is_strict, progress=progress)
-    except EngineError as error:
-        _complain(error.message, error.hint)
-        raise typer.Exit(_exit_code(error.code)) from None
-    except KeyboardInterrupt:
-        _complain("interrupted", "run it again: nothing was changed")
-        raise typer.Exit(EXIT_CANCELLED) from None
+    with told_errors(), shown_progress(file) as progress:
+        text = inspect_rdb(file, top=top, strict=is_strict, progress=progress)
     found: Found = json.loads(text)
     return found
-
-
-def _exit_code(code: str) -> int:
-    if code.startswith("RDB_"):
-        return EXIT_CORRUPT
-    return EXIT_BY_CODE.get(code, EXIT_UNEXPECTED)
-
-
-@contextmanager
-def _progress(file: Path) -> Iterator[Callable[[int, int], object] | None]:
-    """Give what shows progress on a terminal, if stderr is one; it is gone at the end."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console  # noqa: PLC0415  # only here
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn  # noqa: PLC0415
-
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(binary_units=True))
-    with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
-        task = shown.add_task(file.name.replace("[", r"\["))
-        yield lambda done, total: shown.update(task, completed=done, total=total)
-
-
-def _complain(message: str, hint: str) -> None:
-    sys.stderr.write(f"Error: {message}\nTry: {hint}\n")
 
 
 # ------------------------------------------------------------------------------------ the words
@@ -171,15 +114,15 @@ def _facts(found: Found) -> list[tuple[str, str]]:
     functions = found["functions"]
     return [
         ("version", _version(found)),
-        ("saved", _show_instant(saved * 1000) if saved else ""),
+        ("saved", show_instant(saved * 1000) if saved else ""),
         ("size", _exact_size(found["size_bytes"])),
-        ("memory then", _show_size(memory) if memory else ""),
+        ("memory then", show_size(memory) if memory else ""),
         ("checksum", "right" if found["is_checksummed"] else "none"),
         ("keys", f"{found['keys']:,}{where}"),
         ("expiring", _expiring(found)),
         (
             "functions",
-            f"{functions}  ({_show_size(found['functions_bytes'])})" if functions else "",
+            f"{functions}  ({show_size(found['functions_bytes'])})" if functions else "",
         ),
         ("not loaded", _unsupported_keys(found) if found["unsupported"] else ""),
         ("left out", f"{found['empty_skipped']:,} empty" if found["empty_skipped"] else ""),
@@ -208,7 +151,7 @@ def _expiring(found: Found) -> str:
     if not found["expires"]:
         return ""
     first, last = found["first_expire_unix_ms"], found["last_expire_unix_ms"]
-    instants = list(dict.fromkeys((_show_instant(first), _show_instant(last))))
+    instants = list(dict.fromkeys((show_instant(first), show_instant(last))))
     return f"{found['expires']:,}, {' to '.join(instants)}"
 
 
@@ -256,7 +199,7 @@ def _print_encodings(screen: Screen, found: Found) -> None:
             row["encoding"],
             f"{row['keys']:,}",
             f"{row['expires']:,}",
-            _show_size(row["bytes"]),
+            show_size(row["bytes"]),
             f"{100 * row['bytes'] / total:.1f}%",
             _elements(row),
         )
@@ -269,12 +212,12 @@ def _print_keys(screen: Screen, keys: Sequence[Found]) -> None:
     def cells(key: Found) -> tuple[str, ...]:
         ends = key["expire_unix_ms"]
         return (
-            _show_size(key["bytes"]),
+            show_size(key["bytes"]),
             _elements(key),
             key["type"],
             key["encoding"],
             str(key["db"]),
-            "" if ends is None else _show_instant(ends),
+            "" if ends is None else show_instant(ends),
             _cut(key["key"]),
         )
 
@@ -291,24 +234,7 @@ def _cut(name: str) -> str:
     return name if len(name) <= KEY_CHARS_MAX else f"{name[: KEY_CHARS_MAX - 3]}..."
 
 
-def _show_instant(unix_ms: int) -> str:
-    """Return an instant in UTC to the second; one past the calendar's end as milliseconds."""
-    try:
-        return f"{datetime.fromtimestamp(unix_ms / 1000, UTC):%Y-%m-%d %H:%M:%SZ}"
-    except (ValueError, OverflowError, OSError):
-        return f"{unix_ms} ms"
-
-
 def _exact_size(size_bytes: int) -> str:
-    shown = _show_size(size_bytes)
+    shown = show_size(size_bytes)
     return shown if shown.endswith(" B") else f"{shown}  ({size_bytes:,} bytes)"
 
-
-def _show_size(size_bytes: int) -> str:
-    """Return a size as `1.5 GiB`."""
-    size = float(size_bytes)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if size < 1024:  # noqa: PLR2004  # the step of all these units
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1024
-    return f"{size:.1f} TiB"

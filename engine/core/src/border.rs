@@ -6,6 +6,7 @@
 
 pub mod files;
 pub mod listen;
+pub mod log_files;
 pub mod options;
 mod stats_json;
 

@@ -80,6 +80,12 @@ counters! {
     load_keys_loaded,
     /// Keys that it left out, since their time was over.
     load_keys_expired,
+    /// Commands that the last load replayed from a log.
+    load_commands,
+    /// Time that it took, microseconds.
+    load_us,
+    /// Bytes of the log's torn tail that it cut off.
+    load_torn_bytes,
     /// Bytes of the allocator's memory that sit on huge pages; refreshed every few seconds.
     huge_pages_bytes,
     /// Bytes that were put back on huge pages after a child.

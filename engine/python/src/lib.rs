@@ -7,7 +7,8 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use perdure_engine::border::{EngineHandle, files};
+use perdure_engine::border::log_files::CheckOptions;
+use perdure_engine::border::{EngineHandle, files, log_files};
 use perdure_engine::error;
 use perdure_engine::rdb::InspectOptions;
 use pyo3::exceptions::PyException;
@@ -112,7 +113,32 @@ fn inspect_rdb(
     strict: bool,
     progress: Option<Py<PyAny>>,
 ) -> PyResult<String> {
-    // What Python raises meanwhile (Ctrl-C, or in the callback) ends the reading, and is raised.
+    read_telling(py, progress, |tell| {
+        let options = InspectOptions { top, is_end_strict: strict, progress: tell };
+        files::inspect(&path, options)
+    })
+}
+
+#[pyfunction]
+#[pyo3(signature = (path, *, fix, until_unix_ms, progress))]
+fn check_log(
+    py: Python<'_>,
+    path: PathBuf,
+    fix: bool,
+    until_unix_ms: Option<i64>,
+    progress: Option<Py<PyAny>>,
+) -> PyResult<String> {
+    let options = CheckOptions { is_fixing: fix, until_unix_ms };
+    read_telling(py, progress, |tell| log_files::check(&path, options, tell))
+}
+
+/// Read files without the GIL. What Python raises meanwhile (Ctrl-C, or in the callback) ends the
+/// reading, and is raised.
+fn read_telling(
+    py: Python<'_>,
+    progress: Option<Py<PyAny>>,
+    read: impl FnOnce(&mut dyn FnMut(u64, u64) -> bool) -> error::Result<String> + Send,
+) -> PyResult<String> {
     let mut raised = None;
     let mut tell = |done: u64, total: u64| {
         let told = Python::attach(|py| {
@@ -122,10 +148,7 @@ fn inspect_rdb(
         raised = told.err();
         raised.is_none()
     };
-    let found = py.detach(|| {
-        let options = InspectOptions { top, is_end_strict: strict, progress: &mut tell };
-        files::inspect(&path, options)
-    });
+    let found = py.detach(|| read(&mut tell));
     match raised {
         Some(raised) => Err(raised),
         None => found.map_err(|error| raise(py, &error)),
@@ -137,5 +160,6 @@ fn inspect_rdb(
 fn _engine(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Engine>()?;
     module.add_function(wrap_pyfunction!(inspect_rdb, module)?)?;
+    module.add_function(wrap_pyfunction!(check_log, module)?)?;
     module.add("EngineError", module.py().get_type::<EngineError>())
 }

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from prometheus_client.core import Metric
 
-from sidecar.engine_figures import DURATION_EDGES_SECONDS, EngineCollector
+from sidecar.engine_figures import EngineCollector
+from sidecar.engine_histograms import DURATION_EDGES_SECONDS
 from sidecar.metrics import Exposition, FiguresCollector
 from sidecar.observe import BackendFigures, Figures
 
@@ -49,6 +50,36 @@ def test_log_metrics_are_declared_without_a_sample() -> None:
     ):
         assert f"# TYPE {name} " in text
         assert not re.search(rf"^{name}", text, re.MULTILINE)
+
+
+def test_log_figures_are_shown_and_stand_in_for_the_age_of_a_save() -> None:
+    """With a log, what dump.rdb lacks is no risk; each figure comes from its own key."""
+    histogram = {"buckets": [0, 2] + [0] * 15, "sum": 0.5, "count": 2}
+    log = {
+        "is_on": True,
+        "fsync_lag_seconds": 0.25,
+        "fsync_histogram": histogram,
+        "write_to_fsync_histogram": histogram,
+        "writes_total": 7,
+        "errors": {"disk_full": 1, "write": 0, "fsync": 2},
+        "rewrites": {"ok": 3, "failed": 1, "in_progress": False, "last_seconds": None},
+    }
+    load = {"commands": 9, "seconds": 1.5, "torn_bytes": 0}
+    stats = {"unsaved_since_unix_ms": 5, "log": log, "last_load": load}
+    exposition = _exposition(stats, Figures())
+    assert _sample(exposition, "perdure_aof_fsync_lag_seconds") == 0.25
+    name = "perdure_aof_fsync_duration_seconds_bucket"
+    assert _sample(exposition, name, le="0.0001") == 0
+    assert _sample(exposition, name, le="0.00025") == 2
+    assert _sample(exposition, "perdure_aof_errors_total", kind="fsync") == 2
+    assert _sample(exposition, "perdure_aof_rewrites_total", result="ok") == 3
+    assert _sample(exposition, "perdure_aof_last_rewrite_duration_seconds") is None
+    assert _sample(exposition, "perdure_engine_last_load_commands") == 9
+    assert _sample(exposition, "perdure_unsaved_seconds") is None
+    log["is_on"] = False
+    for missing in ("perdure_aof_fsync_lag_seconds", "perdure_aof_unsynced_bytes"):
+        assert _sample(_exposition(stats, Figures()), missing) is None
+    assert _sample(_exposition(stats, Figures()), "perdure_unsaved_seconds") is not None
 
 
 def test_fork_histogram_is_cumulative_over_the_engines_buckets() -> None:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.boot import DataDirLock, dbfilename
+from sidecar.boot import DataDirLock
 from sidecar.control_plane import CoreOptions
+from sidecar.data_set import DataSetFiles
 from sidecar.errors import BootRefusedError, DataDirLockedError
 from sidecar.model import Preset, ScheduleSpec, Trigger
 from sidecar.paging import ListRequest
@@ -271,7 +272,7 @@ def test_second_server_on_a_data_dir_is_refused_and_named(tmp_path: Path) -> Non
 async def test_second_server_on_the_folder_of_the_data_set_is_refused(tmp_path: Path) -> None:
     """`dir` may lead elsewhere than the data dir: two servers would save over each other."""
     (tmp_path / "shared").mkdir()
-    elsewhere = CoreOptions(rdb_name=str(tmp_path / "shared" / "dump.rdb"))
+    elsewhere = CoreOptions(DataSetFiles(rdb=tmp_path / "shared" / "dump.rdb"))
     bench = ControlBench(tmp_path / "first")
     await bench.boot(elsewhere)
     with pytest.raises(DataDirLockedError):
@@ -282,10 +283,32 @@ async def test_second_server_on_the_folder_of_the_data_set_is_refused(tmp_path: 
     await other.stop()
 
 
-def test_dbfilename_is_the_last_word_on_it(tmp_path: Path) -> None:
-    conf = tmp_path / "redis.conf"
-    conf.write_text('# dbfilename no\nDBFILENAME "a b.rdb"\n')
-    assert dbfilename(None, []) == "dump.rdb"
-    assert dbfilename(conf, []) == "a b.rdb"
-    assert dbfilename(conf, [], {"dbfilename": "toml"}, {"dbfilename": "env"}) == "env"
-    assert dbfilename(conf, ["--save", "", "--dbfilename", "x.rdb"]) == "x.rdb"
+@pytest.mark.parametrize("name", ["appendonlydir/appendonly.aof.manifest", "appendonly.aof"])
+async def test_log_counts_as_data_where_it_is_switched_on(tmp_path: Path, name: str) -> None:
+    """What is in it is the engine's business; that it is there keeps snapshots from taking over."""
+    bench, _ = await emptied(tmp_path)
+    log = bench.data_dir / name
+    log.parent.mkdir(exist_ok=True)
+    log.write_text("file appendonly.aof.1.base.rdb seq 1 type b\n")
+    for source in ("auto", "require-existing", "latest"):
+        bench.tables["server"] = {"boot_source": source}
+        await bench.boot(CoreOptions(DataSetFiles(is_logging=True)))
+        assert not (bench.data_dir / "dump.rdb").exists()
+        await bench.stop()
+
+
+async def test_log_that_is_switched_off_is_not_left_aside_in_silence(tmp_path: Path) -> None:
+    bench = ControlBench(tmp_path)
+    manifest = bench.data_dir / "appendonlydir" / "appendonly.aof.manifest"
+    manifest.parent.mkdir(parents=True)
+    manifest.write_text("file appendonly.aof.1.base.rdb seq 1 type b\n")
+    with pytest.raises(BootRefusedError) as caught:
+        await bench.boot()
+    assert caught.value.code == "BOOT_SOURCE_AMBIGUOUS"
+    assert caught.value.context["path"] == str(manifest)
+    assert "--appendonly yes" in caught.value.hint
+    bench.core.close()
+    (bench.data_dir / "dump.rdb").write_bytes(dump_fake({"mine": "1"}))
+    await bench.boot()  # as redis-server does
+    assert bench.engine.data == {"mine": "1"}
+    await bench.stop()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sidecar.config import engine_options, flatten_settings, load_settings
-from sidecar.directives import find_rdb
+from sidecar.directives import find_data_set
 from sidecar.errors import AddressRefusedError, ConfigError
 from sidecar.model import Compression, Retention
 from sidecar.serve import ServeOptions
@@ -165,7 +165,7 @@ def test_data_set_is_found_where_redis_conf_is_written_with_tabs(tmp_path: Path)
     conf.write_text(f"# dir /no\n\n\tdir\t{tmp_path}\nDBFILENAME \t 'a b.rdb'\n")
     options = ServeOptions(redis_conf=conf)
     loaded = load_settings(None, {}, options.settings())
-    assert find_rdb(loaded, options) == str(tmp_path / "a b.rdb")
+    assert find_data_set(loaded, options).rdb == tmp_path / "a b.rdb"
 
 
 def test_data_set_is_found_through_included_files(tmp_path: Path) -> None:
@@ -176,4 +176,18 @@ def test_data_set_is_found_through_included_files(tmp_path: Path) -> None:
     conf.write_text(f"dir /no\ninclude {tmp_path}/*.inc\ninclude /nonexistent*\n")
     options = ServeOptions(redis_conf=conf)
     loaded = load_settings(None, {}, options.settings())
-    assert find_rdb(loaded, options) == str(tmp_path / "inner" / "b.rdb")
+    assert find_data_set(loaded, options).rdb == tmp_path / "inner" / "b.rdb"
+
+
+def test_log_is_found_under_the_names_of_the_last_word(tmp_path: Path) -> None:
+    conf = tmp_path / "redis.conf"
+    conf.write_text('appendonly no\nappenddirname "logs"\nappendfilename "my log"\n')
+    environment = {"PERDURE_REDIS__DIR": str(tmp_path)}
+    options = ServeOptions(redis_conf=conf, redis_args=("--appendonly", "YES"))
+    found = find_data_set(load_settings(None, environment, options.settings()), options)
+    assert found.is_logging
+    assert found.log == tmp_path / "logs" / "my log.manifest"
+    assert found.old_log == tmp_path / "my log"
+    plain = find_data_set(load_settings(None, {}, {}), ServeOptions())
+    assert plain.below(tmp_path).log == tmp_path / "appendonlydir" / "appendonly.aof.manifest"
+    assert not plain.is_logging

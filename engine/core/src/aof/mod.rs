@@ -3,10 +3,11 @@
 //! the engine lock. [`log`] is the log in files; `held` is one in memory that tests delay and fail.
 //! On the disk: `layout` (names), `manifest` (which files make up the log), `annotation` (lines in
 //! it that are no commands). `plain` writes data as commands, `replay` makes data of them again.
-//! Guards I5 and I10.
+//! What a start makes of the disk: `recover`; without a server: `check`, `repair`. Guards I5 and I10.
 
 pub mod annotation;
 pub mod attached;
+pub mod check;
 pub mod gate;
 pub mod growth;
 pub mod held;
@@ -17,6 +18,7 @@ pub mod manifest;
 mod plain;
 mod probe;
 pub mod recover;
+pub mod repair;
 pub mod replay;
 #[cfg(test)]
 mod sample_log;

@@ -37,6 +37,10 @@ pub struct StartOptions {
     pub databases: usize,
     /// Whether addresses beyond loopback are allowed while doors have no keys.
     pub insecure: bool,
+    /// The server's uid, for the data dir's state file; empty if it is not known.
+    pub server_uid: String,
+    /// The operator has said what to start from: a log that should be there may be missing.
+    pub is_boot_source_told: bool,
 }
 
 impl Default for StartOptions {
@@ -53,6 +57,8 @@ impl Default for StartOptions {
             overrides: BTreeMap::new(),
             databases: 16,
             insecure: false,
+            server_uid: String::new(),
+            is_boot_source_told: false,
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde_json::{Map, Value, json};
 
 use crate::state::Shared;
-use crate::stats::Stats;
+use crate::stats::{Histogram, Stats};
 
 /// Render all figures; `state` is the engine's phase.
 pub fn render(shared: &Shared, state: &str) -> Value {
@@ -30,6 +30,8 @@ pub fn render(shared: &Shared, state: &str) -> Value {
             "total_bytes": stats.counters.loading_total_bytes.load(Ordering::Relaxed),
             "loaded_bytes": stats.counters.loading_loaded_bytes.load(Ordering::Relaxed),
         },
+        "last_load": last_load(stats),
+        "log": log(shared),
         "writes_paused": stats.are_writes_paused.load(Ordering::Relaxed),
         "log_failed": shared.gate.has_failed(),
         "unsaved_since_unix_ms": (unsaved_since != 0).then_some(unsaved_since),
@@ -78,12 +80,53 @@ fn databases(stats: &Stats) -> (Map<String, Value>, Map<String, Value>) {
 }
 
 fn forks(stats: &Stats) -> Map<String, Value> {
-    let of = |histogram: &crate::stats::Histogram| {
-        json!({
-            "buckets": histogram.buckets.to_vec(),
-            "sum": histogram.sum_seconds,
-            "count": histogram.count,
-        })
+    let of = |(name, it): &(&'static str, Histogram)| ((*name).to_owned(), histogram(it));
+    stats.forks.lock().iter().map(of).collect()
+}
+
+fn histogram(histogram: &Histogram) -> Value {
+    json!({
+        "buckets": histogram.buckets.to_vec(),
+        "sum": histogram.sum_seconds,
+        "count": histogram.count,
+    })
+}
+
+fn last_load(stats: &Stats) -> Value {
+    let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    let counters = &stats.counters;
+    json!({
+        "commands": read(&counters.load_commands),
+        "seconds": read(&counters.load_us) as f64 / 1e6,
+        "torn_bytes": read(&counters.load_torn_bytes),
+    })
+}
+
+/// The append-only file. Counters are there without one, too.
+fn log(shared: &Shared) -> Value {
+    let figures = &shared.stats.log;
+    let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    let file = shared.log.file().filter(|log| log.is_binding());
+    let position = |offset| {
+        let found = file.as_ref().and_then(|_| shared.gate.log_position(offset));
+        found.map(|it| json!({"epoch": it.epoch, "offset": it.offset}))
     };
-    stats.forks.lock().iter().map(|(name, it)| ((*name).to_owned(), of(it))).collect()
+    json!({
+        "is_on": file.is_some(),
+        "position": position(shared.gate.appended()),
+        "fsynced_position": position(shared.gate.fsynced()),
+        "fsync_lag_seconds": figures.fsync_lag().as_secs_f64(),
+        "fsync_histogram": histogram(&figures.fsync.read()),
+        "write_to_fsync_histogram": histogram(&figures.write_to_fsync.read()),
+        "unsynced_bytes": read(&figures.unsynced_bytes),
+        "buffered_bytes": read(&figures.buffered_bytes),
+        "writes_total": read(&figures.writes_total),
+        "delayed_fsyncs_total": read(&figures.delayed_fsyncs_total),
+        "errors": {
+            "disk_full": read(&figures.disk_full_errors_total),
+            "write": read(&figures.write_errors_total),
+            "fsync": read(&figures.fsync_errors_total),
+        },
+        "incremental_size_bytes": read(&figures.file_bytes),
+    })
 }

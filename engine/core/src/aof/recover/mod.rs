@@ -25,6 +25,7 @@ use files::Files;
 use ground::Ground;
 pub use refusals::CODES;
 use settle::Repair;
+pub(super) use settle::{cut, set_aside};
 
 /// What a start is to do.
 #[derive(Debug)]

@@ -75,7 +75,7 @@ impl Plan {
 }
 
 /// Keep the tail of `path` in quarantine, then cut it. Zeros at its end are not kept.
-fn cut(layout: &Layout, path: &Path, at: u64, now_unix_ms: i64) -> Result<Option<PathBuf>> {
+pub fn cut(layout: &Layout, path: &Path, at: u64, now_unix_ms: i64) -> Result<Option<PathBuf>> {
     let wrap = |error: io::Error| EngineError::from_io("cut", path, &error);
     let file = OpenOptions::new().read(true).write(true).open(path).map_err(wrap)?;
     let size_bytes = file.metadata().map_err(wrap)?.len();
@@ -130,7 +130,7 @@ fn upgrade(layout: &Layout, from: &Path, manifest: &Manifest) -> Result<()> {
     durable::fsync_directory(from)
 }
 
-fn set_aside(layout: &Layout, path: &Path, now_unix_ms: i64) -> Result<Option<PathBuf>> {
+pub fn set_aside(layout: &Layout, path: &Path, now_unix_ms: i64) -> Result<Option<PathBuf>> {
     let wrap = |error: io::Error| EngineError::from_io("set aside", path, &error);
     let place = place_for(layout, path, &now_unix_ms.to_string())?;
     match std::fs::rename(path, &place) {
