@@ -59,7 +59,9 @@ Stats (`Engine.stats`), one JSON object:
                  "fsync_lag_seconds": x, "fsync_histogram": HISTOGRAM,
                  "write_to_fsync_histogram": HISTOGRAM, "unsynced_bytes": n, "buffered_bytes": n,
                  "writes_total": n, "delayed_fsyncs_total": n,
-                 "errors": {"disk_full": n, "write": n, "fsync": n}, "incremental_size_bytes": n}
+                 "errors": {"disk_full": n, "write": n, "fsync": n}, "size_bytes": n,
+                 "base_size_bytes": n, "incremental_size_bytes": n,
+                 "rewrites": {"ok": n, "failed": n, "in_progress": bool, "last_seconds": n or null}}
     POSITION = {"epoch": n, "offset": n}, HISTOGRAM as those of forks
 
     Only databases that hold keys are listed. Buckets are counts between the edges 0.0001, 0.00025,

@@ -24,6 +24,7 @@ use crate::config::{Access, Config};
 use crate::descriptors;
 use crate::error::{EngineError, Result};
 use crate::grpc::{self, DataDoor};
+use crate::job::boot::BootOptions;
 use crate::job::commit::{CommitRequest, PAUSE_SECONDS_MAX};
 use crate::job::{self, Job, Jobs, SetOutcome, Setting, Stages};
 use crate::server::{self, RespDoor};
@@ -119,13 +120,17 @@ impl EngineHandle {
             doors: Mutex::new(Some(doors)),
             phase: AtomicU8::new(Phase::Loading as u8),
         });
+        let boot = BootOptions {
+            server_uid: options.server_uid,
+            is_source_told: options.is_boot_source_told,
+        };
         let jobs = Arc::new(Jobs::new(&shared));
         let handle = Self { inner: Arc::clone(&inner), jobs, ports };
         tell_start(&shared, clients_asked);
         // On an error the handle's drop stops what was started.
         std::thread::Builder::new()
             .name("perdure-load".to_owned())
-            .spawn(move || inner.load())
+            .spawn(move || inner.load(&boot))
             .map_err(|error| job::thread_failed(&error))?;
         Ok(handle)
     }
@@ -285,20 +290,17 @@ impl Inner {
         }
     }
 
-    fn load(&self) {
+    fn load(&self, options: &BootOptions) {
         // A file that makes the parser panic must not leave the engine loading for ever.
-        let begun_at = std::time::Instant::now();
-        let load = AssertUnwindSafe(|| job::load::load_at_boot(&self.shared));
+        let load = AssertUnwindSafe(|| job::boot::load_at_boot(&self.shared, options));
         match catch_unwind(load).unwrap_or_else(|_| Err(job::panicked())) {
-            Ok(keys) => {
-                let seconds = (begun_at.elapsed().as_secs_f64() * 1e3).round() / 1e3;
-                let fields = json!({"keys": keys, "seconds": seconds});
-                self.shared.events.log("info", "data_set_loaded", &fields);
+            Ok(loaded) => {
+                self.shared.events.log("info", "data_set_loaded", &loaded);
                 self.leave_loading(Phase::Ready, None);
             }
             Err(_) if self.shared.is_stopping.load(Ordering::Acquire) => {}
             Err(error) => {
-                self.leave_loading(Phase::Failed, Some(&job::load::boot_failed(error)));
+                self.leave_loading(Phase::Failed, Some(&job::boot::boot_failed(error)));
             }
         }
     }

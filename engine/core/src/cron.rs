@@ -195,6 +195,7 @@ fn mirror_figures(state: &State, shared: &Shared) {
     stats.is_last_bgsave_failed.store(state.save.is_last_bgsave_failed, Ordering::Relaxed);
     stats.is_bgsave_running.store(state.save.is_bgsave_running(), Ordering::Relaxed);
     stats.are_writes_paused.store(state.are_writes_paused, Ordering::Relaxed);
+    *stats.growth.lock() = state.growth.figures();
     mirror_unsaved_since(state, shared);
     let mut databases = stats.databases.lock();
     databases.clear();

@@ -127,6 +127,23 @@ pub struct Stats {
     pub last_fork_us: AtomicU64,
     /// What the log in files does.
     pub log: Arc<LogFigures>,
+    /// Its sizes and rewrites.
+    pub growth: Mutex<GrowthFigures>,
+}
+
+/// How the log has grown, as `aof::growth` has it under the lock.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct GrowthFigures {
+    /// Bytes of all files but the one that is written to.
+    pub settled_bytes: u64,
+    /// Bytes after the last rewrite or load.
+    pub base_bytes: u64,
+    /// Rewrites that ended well, and that failed.
+    pub ended_total: [u64; 2],
+    /// Whether one runs.
+    pub is_rewriting: bool,
+    /// Seconds that the last one took, if there was one.
+    pub last_seconds: Option<i64>,
 }
 
 /// Upper edges of duration histograms, seconds: 1-2.5-5 steps from 100 us to 10 s.

@@ -3,6 +3,7 @@
 //! own. What a rewrite does is `job::rewrite`.
 
 use crate::config::Config;
+use crate::stats::GrowthFigures;
 
 /// After so many failures in a row the next attempts wait (Redis: AOF_REWRITE_LIMITE_THRESHOLD).
 const FAILURES_FREE: u64 = 3;
@@ -44,6 +45,8 @@ pub struct Growth {
     pub rewrites_total: u64,
     /// How many failed since the last that did not.
     pub failures: u64,
+    /// Rewrites that ended well, and that failed, since the start.
+    pub ended_total: [u64; 2],
     /// Whether the last one failed.
     pub is_last_failed: bool,
     /// Seconds that the last one took, -1 before the first.
@@ -64,6 +67,7 @@ impl Default for Growth {
             base_bytes: 0,
             rewrites_total: 0,
             failures: 0,
+            ended_total: [0; 2],
             is_last_failed: false,
             last_seconds: -1,
             began_unix_s: 0,
@@ -77,6 +81,17 @@ impl Growth {
     /// Whether a rewrite is under way, from its beginning until its manifest is on the disk.
     pub fn is_rewriting(&self) -> bool {
         matches!(self.work, Some(LogWork::Rewrite | LogWork::Replace | LogWork::SwitchOn))
+    }
+
+    /// What the metrics show of it.
+    pub fn figures(&self) -> GrowthFigures {
+        GrowthFigures {
+            settled_bytes: self.settled_bytes,
+            base_bytes: self.base_bytes,
+            ended_total: self.ended_total,
+            is_rewriting: self.is_rewriting(),
+            last_seconds: Some(self.last_seconds).filter(|seconds| *seconds >= 0),
+        }
     }
 
     /// A rewrite begins.
@@ -93,6 +108,7 @@ impl Growth {
         self.last_seconds = now_unix_s.saturating_sub(self.began_unix_s);
         if let Some(is_well) = is_well {
             self.is_last_failed = !is_well;
+            self.ended_total[usize::from(!is_well)] += 1;
             self.failures = if is_well { 0 } else { self.failures + 1 };
         }
     }

@@ -172,6 +172,16 @@ impl Manifest {
         old.into_iter().chain(retired).for_each(|listed| self.retire(listed));
     }
 
+    /// Incrementals of which `is_idle` holds are not part of the log any more: nothing is in them.
+    /// Without a base all stay, since the log goes back to the beginning of all.
+    pub fn retire_incrs(&mut self, is_idle: impl Fn(&Listed) -> bool) {
+        if self.base.is_some() {
+            let (idle, kept) = std::mem::take(&mut self.incrs).into_iter().partition(is_idle);
+            self.incrs = kept;
+            Vec::into_iter(idle).for_each(|listed| self.retire(listed));
+        }
+    }
+
     /// A number of a file in history is taken, too. Only its name can tell which kind it was; where
     /// it does not, the number counts for both.
     fn retire(&mut self, listed: Listed) {

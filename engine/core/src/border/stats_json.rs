@@ -105,6 +105,7 @@ fn last_load(stats: &Stats) -> Value {
 /// The append-only file. Counters are there without one, too.
 fn log(shared: &Shared) -> Value {
     let figures = &shared.stats.log;
+    let growth = *shared.stats.growth.lock();
     let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     let file = shared.log.file().filter(|log| log.is_binding());
     let position = |offset| {
@@ -127,6 +128,14 @@ fn log(shared: &Shared) -> Value {
             "write": read(&figures.write_errors_total),
             "fsync": read(&figures.fsync_errors_total),
         },
+        "size_bytes": growth.settled_bytes + read(&figures.file_bytes),
+        "base_size_bytes": growth.base_bytes,
         "incremental_size_bytes": read(&figures.file_bytes),
+        "rewrites": {
+            "ok": growth.ended_total[0],
+            "failed": growth.ended_total[1],
+            "in_progress": growth.is_rewriting,
+            "last_seconds": growth.last_seconds,
+        },
     })
 }

@@ -1,5 +1,5 @@
-//! Loading: at boot, DEBUG RELOAD, and beside the live data for a restore. A load never touches the
-//! live keyspace; it is switched in whole, under the lock, or not at all (I6, I9).
+//! Loading: DEBUG RELOAD, and beside the live data for a restore; at a start: `boot`. A load never
+//! touches the live keyspace; it is switched in whole, under the lock, or not at all (I6, I9).
 
 use std::path::Path;
 use std::sync::Arc;
@@ -61,7 +61,7 @@ fn log_would_differ() -> EngineError {
 }
 
 /// What INFO says of the last load.
-fn note_loaded(state: &State, shared: &Shared, summary: &rdb::Summary) {
+pub(super) fn note_loaded(state: &State, shared: &Shared, summary: &rdb::Summary) {
     let counters = &shared.stats.counters;
     counters.load_keys_loaded.store(state.keyspace.len() as u64, Ordering::Relaxed);
     counters.load_keys_expired.store(summary.expired_skipped, Ordering::Relaxed);
@@ -72,42 +72,6 @@ fn note_loaded(state: &State, shared: &Shared, summary: &rdb::Summary) {
 pub fn switch(state: &mut State, keyspace: Keyspace) -> Keyspace {
     state.effects.touch_where(|_, _| true);
     std::mem::replace(&mut state.keyspace, keyspace)
-}
-
-/// Load the data set at boot. A missing file is an empty data set (whether that may be is decided
-/// before the start). Gives the number of keys.
-///
-/// # Errors
-/// `RDB_...`, I/O codes; the file is as it was.
-pub fn load_at_boot(shared: &Arc<Shared>) -> Result<u64> {
-    let state = shared.state.lock();
-    let (path, databases) = (state.config.rdb_path(), state.config.databases);
-    let packing = state.config.packing;
-    drop(state);
-    let counters = &shared.stats.counters;
-    let mut progress = |done: u64, total: u64| {
-        counters.loading_loaded_bytes.store(done, Ordering::Relaxed);
-        counters.loading_total_bytes.store(total, Ordering::Relaxed);
-        !shared.is_stopping.load(Ordering::Acquire)
-    };
-    let expire_before_ms = Some(shared.clock.unix_ms());
-    let progress = &mut progress;
-    let options =
-        LoadOptions { packing, expire_before_ms, ..LoadOptions::new(databases, progress) };
-    let loaded = match rdb::load(&path, options) {
-        Ok(loaded) => Some(loaded),
-        Err(error) if error.code == "FILE_MISSING" => None,
-        Err(error) => return Err(error),
-    };
-    let mut state = shared.state.lock();
-    if let Some((keyspace, summary)) = loaded {
-        drop_elsewhere(switch(&mut state, keyspace));
-        note_loaded(&state, shared, &summary);
-    }
-    let keys = state.keyspace.len() as u64;
-    shared.stats.is_loading.store(false, Ordering::Release);
-    mirror(&state, shared);
-    Ok(keys)
 }
 
 /// Parse `path` into a staged keyspace. The result is VERIFY with the stage.
@@ -160,13 +124,4 @@ pub fn discard(stages: &Stages, stage: u64) -> Result<Value> {
     drop_elsewhere(keyspace);
     stages.free();
     Ok(json!({}))
-}
-
-/// The hint of a data set that cannot be loaded at boot, added to what `rdb` says.
-pub fn boot_failed(error: EngineError) -> EngineError {
-    let hint = format!(
-        "{} The file is as it was. With it moved away, a start names the newest snapshot, if any.",
-        error.hint
-    );
-    EngineError { hint, ..error }
 }

@@ -4,10 +4,12 @@
 //! waits for a disk, except those that Redis runs in the foreground (SAVE, FLUSHALL, DEBUG
 //! RELOAD, SHUTDOWN).
 
+pub mod boot;
 pub mod commit;
 mod commit_log;
 pub mod cut;
 pub mod load;
+mod open_log;
 pub mod report;
 mod rewrite;
 mod save;

@@ -8,6 +8,7 @@ use std::sync::mpsc::sync_channel;
 use serde_json::json;
 
 use super::cut::request;
+use super::open_log::say_ended;
 use super::table::thread_failed;
 use crate::command::Cx;
 use crate::durable;
@@ -87,7 +88,7 @@ pub fn shut_down_locked(
     }
     // Before the loops end: replies that wait for the log leave first.
     if let Some(log) = shared.log.file()
-        && let Err(error) = log.stop()
+        && let Err(error) = log.stop().and_then(|()| say_ended(&state.config, &log))
     {
         shared.events.log_error("aof_stop_failed", &error);
     }
