@@ -88,9 +88,6 @@ impl CutPlan {
         self.options.used_memory_bytes = state.keyspace.memory_bytes() as u64;
         self.scratch.stamp(&self.options);
         shared.collapse.stop();
-        let giving_back = Instant::now();
-        shared.reserve.give_back();
-        let giving_back = giving_back.elapsed();
         let (pid, fork_duration) = match fork::fork().map_err(fork_failed)? {
             Side::Child => child::run(&mut Room {
                 keyspace: &state.keyspace,
@@ -99,7 +96,7 @@ impl CutPlan {
                 file: self.file.as_raw_fd(),
                 pipe: self.pipe_write.as_raw_fd(),
             }),
-            Side::Parent { pid, duration } => (pid, giving_back + duration),
+            Side::Parent { pid, duration } => (pid, duration),
         };
         let child = Arc::new(Child::new(pid, self.request.purpose));
         state.save.adopt_child(&child);
@@ -133,7 +130,7 @@ pub struct RunningCut {
     pub keys: u64,
     /// Unix ms of the cut.
     pub cut_unix_ms: i64,
-    /// How long the call took, and giving back what was held ready for it.
+    /// How long the call took.
     pub fork_duration: Duration,
     started: Instant,
     /// The child's, freed with the rest and not under the engine lock.
