@@ -78,9 +78,7 @@ fn run(shared: &Arc<Shared>, bell: &Bell) {
     loop {
         rates.sample(&shared.stats);
         if is_due(&mut rss_read_at, RSS_SECONDS) {
-            let resident = resident_bytes();
-            counters.used_memory_rss_bytes.store(resident, Ordering::Relaxed);
-            shared.reserve.fill(resident);
+            counters.used_memory_rss_bytes.store(resident_bytes(), Ordering::Relaxed);
         }
         if is_due(&mut huge_pages_read_at, HUGE_PAGES_SECONDS) {
             counters.huge_pages_bytes.store(huge_pages::huge_bytes(), Ordering::Relaxed);

@@ -16,7 +16,7 @@ use crate::effects::Effects;
 use crate::events::Events;
 use crate::keyspace::Keyspace;
 use crate::session::ClientInfo;
-use crate::snapshot::{Collapse, Reserve, SaveState};
+use crate::snapshot::{Collapse, SaveState};
 use crate::stats::Stats;
 
 /// Everything that commands read and change, under the one engine lock.
@@ -100,8 +100,6 @@ pub struct Shared {
     pub clock: Arc<Clock>,
     /// Putting memory back on huge pages after a child.
     pub collapse: Collapse,
-    /// Memory held for the next fork.
-    pub reserve: Reserve,
     /// Towards the control plane.
     pub events: Arc<Events>,
     /// Told to wake connections whose writes waited, or whose client was killed.
@@ -151,7 +149,6 @@ impl Shared {
             stats,
             clock: Arc::new(clock),
             collapse: Collapse::default(),
-            reserve: Reserve::default(),
             events: Arc::default(),
             loops: Mutex::default(),
             is_stopping: AtomicBool::new(false),

@@ -99,9 +99,6 @@ impl CutPlan {
         options.log_position = options.log_position.or_else(|| shared.log_position());
         self.scratch.stamp(options);
         shared.collapse.stop();
-        let giving_back = Instant::now();
-        shared.reserve.give_back();
-        let giving_back = giving_back.elapsed();
         let (pid, fork_duration) = match fork::fork().map_err(fork_failed)? {
             Side::Child => child::run(&mut Room {
                 keyspace: &state.keyspace,
@@ -111,7 +108,7 @@ impl CutPlan {
                 file: self.file.as_raw_fd(),
                 pipe: self.pipe_write.as_raw_fd(),
             }),
-            Side::Parent { pid, duration } => (pid, giving_back + duration),
+            Side::Parent { pid, duration } => (pid, duration),
         };
         let child = Arc::new(Child::new(pid, self.request.purpose));
         state.save.adopt_child(&child);
@@ -149,7 +146,7 @@ pub struct RunningCut {
     pub keys: u64,
     /// Unix ms of the cut.
     pub cut_unix_ms: i64,
-    /// How long the call took, and giving back what was held ready for it.
+    /// How long the call took.
     pub fork_duration: Duration,
     started: Instant,
     /// The child's, freed with the rest and not under the engine lock.

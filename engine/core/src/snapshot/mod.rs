@@ -11,14 +11,12 @@ mod child;
 mod collapse;
 mod cut;
 mod fork;
-mod reserve;
 mod save;
 mod watch;
 
 pub use child::install_panic_hook;
 pub use collapse::Collapse;
 pub use cut::{CutPlan, CutReport, CutRequest, Form, RunningCut};
-pub use reserve::Reserve;
 pub use save::is_save_due;
 pub use watch::Watcher;
 
