@@ -210,17 +210,8 @@ impl Config {
                 Refusal::Invalid(reason) => invalid(directive, &reason),
                 Refusal::Unsupported => unsupported(directive),
             })?;
-            if self.is_appendonly_refused_for_now() {
-                return Err(unsupported(directive));
-            }
         }
         Ok(())
-    }
-
-    /// The log is not whole yet: a release refuses it, a test may say otherwise.
-    pub(crate) fn is_appendonly_refused_for_now(&self) -> bool {
-        let is_wanted = || std::env::var_os("PERDURE_UNFINISHED_AOF").is_some();
-        self.appendonly && !cfg!(debug_assertions) && !is_wanted()
     }
 
     /// Give one directive its value.

@@ -85,9 +85,6 @@ pub fn set_directives(
 fn checked(state: &State, setting: &Setting) -> std::result::Result<Config, String> {
     let mut changed = state.config.clone();
     changed.set(&setting.pairs, setting.allow_protected)?;
-    if changed.is_appendonly_refused_for_now() {
-        return Err(failed("appendonly", "not supported here yet"));
-    }
     let is_log_used = state.config.appendonly || state.growth.work.is_some();
     if is_log_used && changed.dir != state.config.dir {
         return Err(failed("dir", "the append-only file is on, and stands there"));

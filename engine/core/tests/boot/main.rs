@@ -128,7 +128,7 @@ impl Memory {
         }
         loaded.map(|_| {
             let digest = shared.state.lock().keyspace.digest();
-            digest.0.iter().map(|byte| format!("{byte:02x}")).collect()
+            digest.iter().map(|byte| format!("{byte:02x}")).collect()
         })
     }
 }
