@@ -237,4 +237,3 @@ def _cut(name: str) -> str:
 def _exact_size(size_bytes: int) -> str:
     shown = show_size(size_bytes)
     return shown if shown.endswith(" B") else f"{shown}  ({size_bytes:,} bytes)"
-

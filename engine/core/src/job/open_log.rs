@@ -158,4 +158,3 @@ fn sizes(layout: &Layout, manifest: &Manifest) -> u64 {
 fn hit(name: &str, path: &Path) -> Result<()> {
     failpoint::hit(name).map_err(|error| EngineError::from_io("begin the log in", path, &error))
 }
-

@@ -122,14 +122,18 @@ fn a_log_of_redis_6_is_moved_in_with_its_preamble() {
     assert_eq!(engine.client().command(&["SET", "of-rdb", "1"]), "+OK");
     assert_eq!(engine.client().command(&["SAVE"]), "+OK");
     let preamble = std::fs::read(source.0.join("dump.rdb")).unwrap();
-    let commands = b"*2\r\n$6\r\nSELECT\r\n$1\r\n1\r\n*3\r\n$3\r\nSET\r\n$6\r\nof-log\r\n$1\r\n2\r\n";
+    let commands =
+        b"*2\r\n$6\r\nSELECT\r\n$1\r\n1\r\n*3\r\n$3\r\nSET\r\n$6\r\nof-log\r\n$1\r\n2\r\n";
     for head in [preamble, Vec::new()] {
         let dir = Dir::new();
         std::fs::write(dir.0.join("appendonly.aof"), [&head, &commands[..], b"*3\r\n"].concat())
             .unwrap();
         let engine = start_logged(&dir);
         let mut client = engine.client();
-        assert_eq!(client.command(&["EXISTS", "of-rdb"]), format!(":{}", u8::from(!head.is_empty())));
+        assert_eq!(
+            client.command(&["EXISTS", "of-rdb"]),
+            format!(":{}", u8::from(!head.is_empty()))
+        );
         client.command(&["SELECT", "1"]);
         assert_eq!(client.command(&["GET", "of-log"]), "2");
         assert_eq!(manifest(&dir), ["file appendonly.aof seq 1 type b", "1.incr.aof seq 1 type i"]);
@@ -161,7 +165,7 @@ fn nobody_is_answered_before_the_new_epoch_is_on_the_disk() {
     assert_eq!(manifest(&killed).len(), 2, "the new file is listed once its epoch is durable");
     std::fs::remove_file(&mark).unwrap();
     wait_until("it serves", || client.command(&["GET", "key:1"]) == "value");
-    assert!(!client.has_reply_within(Duration::ZERO));
+    assert!(!client.has_reply_within(Duration::from_millis(1)));
 }
 
 #[test]
@@ -192,8 +196,13 @@ fn a_failure_on_the_way_leaves_a_log_that_starts() {
     engine.client().fill("key", 50, "value");
     let held = digest(&mut engine.client());
     let points = [
-        "aof.incr_created", "aof.epoch_begun", "aof.before_manifest", "aof.after_manifest",
-        "aof.before_state", "aof.after_state", "aof.booted",
+        "aof.incr_created",
+        "aof.epoch_begun",
+        "aof.before_manifest",
+        "aof.after_manifest",
+        "aof.before_state",
+        "aof.after_state",
+        "aof.booted",
     ];
     for point in points {
         let killed = copy_of(&dir.0);

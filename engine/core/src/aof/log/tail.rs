@@ -46,6 +46,8 @@ pub struct Tail {
     /// After the last `#PD:` line, and when that was.
     annotated_at: u64,
     annotated_unix_ms: i64,
+    /// That line said that all before it was fsynced.
+    is_proven: bool,
     /// The second that the last `#TS:` line of the file names; `due_s`: the one to name before the
     /// next unit.
     named_s: i64,
@@ -63,6 +65,7 @@ impl Tail {
             file_begins_at: end,
             annotated_at: end,
             annotated_unix_ms: 0,
+            is_proven: false,
             named_s: 0,
             due_s: None,
         }
@@ -110,11 +113,17 @@ impl Tail {
         self.open.fields.push(field);
         self.annotated_at = self.end();
         self.annotated_unix_ms = unix_ms;
+        self.is_proven = annotation.fsynced == annotation.offset;
     }
 
     /// Whether something stands behind the last annotation.
     pub fn is_annotation_missing(&self) -> bool {
         self.end() > self.annotated_at
+    }
+
+    /// Whether no line at the end says that all before it was fsynced.
+    pub fn is_proof_missing(&self) -> bool {
+        self.is_annotation_missing() || !self.is_proven
     }
 
     /// Whether something does, and has for a while (or the clock was set back).

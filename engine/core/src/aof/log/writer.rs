@@ -36,6 +36,8 @@ use crate::state::Shared;
 
 /// `everysec`: an fsync begins so long after the last one began; also the thread's longest sleep.
 const EVERY: Duration = Duration::from_secs(1);
+/// The end of the log waits so long for an fsync.
+const LAST_PATIENCE: Duration = Duration::from_secs(60);
 /// `everysec`: replies wait while a byte is so old that no fsync holds.
 const BEHIND: Duration = Duration::from_secs(2);
 
@@ -118,10 +120,13 @@ impl Writer {
         }
     }
 
-    /// Nothing is appended after this; a last annotation, then the thread ends. Gives the end.
+    /// Nothing is appended after this; a last annotation, which says that all before it is fsynced
+    /// unless that failed, then the thread ends. Gives the end.
     pub fn close(&self) -> u64 {
+        let end = self.tail.lock().end();
+        let _ = self.wait_fsynced(end, LAST_PATIENCE); // the line says less, who calls is told
         let mut tail = self.tail.lock();
-        if tail.is_annotation_missing() {
+        if tail.is_proof_missing() {
             tail.annotate(self.gate.fsynced(), self.clock.unix_ms());
             self.tell_appended(&tail);
         }

@@ -20,12 +20,8 @@ pub fn waitaof(cx: &mut Cx<'_>, args: Args<'_>) {
     if is_local && log.is_none() {
         return cx.reply.error(NO_LOG);
     }
-    let wait = FsyncWait {
-        offset: cx.session.written_at,
-        has_log: log.is_some(),
-        is_local,
-        replicas,
-    };
+    let wait =
+        FsyncWait { offset: cx.session.written_at, has_log: log.is_some(), is_local, replicas };
     if wait.answer(&cx.shared.gate, cx.reply) {
         return;
     }
