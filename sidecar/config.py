@@ -34,6 +34,8 @@ _SECRET = re.compile(
 )
 _URL_LOGIN = re.compile(r"(?<=://)[^/@\s]+(?=@)")
 _TRUE_FALSE = {"true": True, "false": False}
+# Of the embedded server. Whoever brings a redis.conf gets Redis's own: its log is off unless said.
+_EMBEDDED_DIRECTIVES = {"appendonly": "yes", "appendfsync": "everysec"}
 
 
 def parse_span(value: object) -> object:
@@ -319,8 +321,12 @@ def _guess(name: str, known: list[str] | tuple[str, ...]) -> str:
 
 
 def _with_defaults(settings: Settings) -> Settings:
-    """Add the embedded backend and schedules where none are configured."""
+    """Add the embedded log, backend and schedules where none are configured."""
     changes: dict[str, object] = {}
+    if settings.server.redis_conf is None:
+        said = {name.lower() for name in settings.redis}
+        embedded = {n: v for n, v in _EMBEDDED_DIRECTIVES.items() if n not in said}
+        changes["redis"] = embedded | settings.redis
     if not settings.backends:
         path = str(settings.server.data_dir / "snapshots")
         changes["backends"] = {

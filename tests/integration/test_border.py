@@ -177,7 +177,7 @@ def test_errors_of_the_constructor_are_typed(tmp_path: Path) -> None:
     assert refused.value.code == "ADDRESS_REFUSED"
     for options, code in [
         ({"unknown_option": 1}, "CONFIG_INVALID"),
-        ({"redis_args": ["--appendonly", "yes"]}, "CONFIG_UNSUPPORTED"),
+        ({"redis_args": ["--maxmemory", "2gb"]}, "CONFIG_UNSUPPORTED"),
         ({"redis_args": ["--no-such-directive", "yes"]}, "CONFIG_UNKNOWN"),
         ({"redis_conf": str(tmp_path / "missing.conf")}, "FILE_MISSING"),
     ]:

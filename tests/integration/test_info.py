@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+import pytest
 import redis
 
 from tests.support.processes import RedisServer, Sidecar
@@ -108,9 +109,14 @@ def _names(fields: Fields) -> set[str]:
     return {name for section in fields.values() for name in section}
 
 
-def test_sections_and_fields_are_those_of_a_real_server(tmp_path: Path) -> None:
+@pytest.mark.parametrize("appendonly", ["yes", "no"])
+def test_sections_and_fields_are_those_of_a_real_server(tmp_path: Path, appendonly: str) -> None:
     """Every difference is in one of the two lists, and the lists hold nothing else."""
-    with RedisServer(tmp_path / "redis") as peer, Sidecar(tmp_path / "ours") as sidecar:
+    args = ("--appendonly", appendonly)
+    with (
+        RedisServer(tmp_path / "redis", *args) as peer,
+        Sidecar(tmp_path / "ours", redis_args=args) as sidecar,
+    ):
         theirs, ours = _raw(peer.client()), _raw(sidecar.client())
         for client in (theirs, ours):
             _call(client, ("CONFIG", "RESETSTAT"))

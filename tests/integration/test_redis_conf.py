@@ -96,7 +96,6 @@ def test_debians_file_starts_and_what_does_nothing_is_named(tmp_path: Path) -> N
     [
         ("requirepass secret", "'requirepass ***' does not work here yet"),
         ("maxmemory 2gb", "'maxmemory 2gb' does not work here yet"),
-        ("appendonly yes", "'appendonly yes' does not work here yet"),
         ("dbfilname x.rdb", "'dbfilname x.rdb' is unknown"),
     ],
 )

@@ -100,13 +100,37 @@ def test_address_beyond_loopback_needs_insecure() -> None:
 
 
 def test_engine_gets_each_layer_apart(tmp_path: Path) -> None:
-    path = write(tmp_path, '[redis]\nsave = "60 1"\nrdbcompression = false\n')
+    path = write(tmp_path, '[redis]\nsave = "60 1"\nrdbcompression = false\nAppendOnly = "no"\n')
     loaded = load_settings(path, {"PERDURE_REDIS__SAVE": "30 1"}, {"server.port": 0})
     document = json.loads(engine_options(loaded, ["--save", ""], {"port": "0"}))
-    assert document["defaults"] == {"save": "60 1", "rdbcompression": "no"}
+    toml = {"save": "60 1", "rdbcompression": "no", "AppendOnly": "no"}
+    assert document["defaults"] == {"appendfsync": "everysec"} | toml
     assert document["environment"] == {"save": "30 1"}
     assert document["redis_args"] == ["--save", ""]
     assert document["resp_port"] == 0
+
+
+def test_log_is_on_unless_a_redis_conf_or_anybody_says_otherwise(tmp_path: Path) -> None:
+    """The embedded default; a redis.conf brings Redis's own defaults, its words or not."""
+    conf = tmp_path / "redis.conf"
+    conf.write_text("save 20 3\n")
+    toml = write(tmp_path, '[redis]\nappendonly = "no"\n')
+
+    def is_logging(
+        options: ServeOptions, environ: dict[str, str] | None = None, path: Path | None = None
+    ) -> bool:
+        loaded = load_settings(path, environ or {}, options.settings())
+        return find_data_set(loaded, options).is_logging
+
+    nothing = load_settings(None, {}, {})
+    assert nothing.settings.redis == {"appendonly": "yes", "appendfsync": "everysec"}
+    assert is_logging(ServeOptions())
+    assert not is_logging(ServeOptions(), path=toml)
+    assert not is_logging(ServeOptions(), {"PERDURE_REDIS__APPENDONLY": "no"})
+    assert not is_logging(ServeOptions(redis_args=("--appendonly", "no")))
+    assert not is_logging(ServeOptions(redis_conf=conf))
+    assert not is_logging(ServeOptions(), {"PERDURE_SERVER__REDIS_CONF": str(conf)})
+    assert is_logging(ServeOptions(redis_conf=conf), {"PERDURE_REDIS__APPENDONLY": "yes"})
 
 
 def test_shown_settings_hide_secrets() -> None:
@@ -190,4 +214,4 @@ def test_log_is_found_under_the_names_of_the_last_word(tmp_path: Path) -> None:
     assert found.old_log == tmp_path / "my log"
     plain = find_data_set(load_settings(None, {}, {}), ServeOptions())
     assert plain.below(tmp_path).log == tmp_path / "appendonlydir" / "appendonly.aof.manifest"
-    assert not plain.is_logging
+    assert plain.is_logging
