@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use super::ground::Ground;
+use super::settle::Close;
 use super::{PlannedLog, Source, Torn, refusals};
+use crate::aof::annotation::Annotation;
 use crate::aof::gate::LogPosition;
 use crate::aof::manifest::Manifest;
 use crate::aof::scan::{Circumstances, Damage, Scan, scan};
@@ -120,7 +122,9 @@ impl Files {
         let Some((index, damage)) = self.first_damage() else { return Ok(None) };
         let log = &self.logs[index];
         let later = &self.logs[index + 1..];
-        let is_promised = log.scan.breaks_promise() || promised_beyond(&log.scan, later);
+        let is_promised = log.scan.breaks_promise()
+            || promised_beyond(&log.scan, later)
+            || is_closed(&log.scan, later);
         let is_alien = damage.kind == FlawKind::Alien && log.scan.origin.is_none();
         if is_promised || is_alien {
             return Err(refusals::corrupt(&log.path, &log.scan, damage));
@@ -186,6 +190,23 @@ impl Files {
             && self.base.as_deref().is_none_or(has_no_keys)
     }
 
+    /// The last file with commands, if a kill left it without a last line: nothing covers them.
+    pub fn left_open(&self) -> Option<Close> {
+        let index = self.logs.iter().rposition(|log| log.scan.units > 0)?;
+        let Log { path, scan, is_incr, .. } = &self.logs[index];
+        let (position, (last, last_line_end)) = (scan.end_position()?, scan.last?);
+        // A later file of its epoch tells that it begins where this one ends.
+        let is_followed = |log: &Log| log.scan.origin.is_some_and(|it| it.epoch == position.epoch);
+        let is_open = *is_incr && scan.is_ours && last_line_end < scan.end;
+        if !is_open || self.logs[index + 1..].iter().any(is_followed) {
+            return None;
+        }
+        let LogPosition { epoch, offset } = position;
+        let unix_ms = modified_unix_ms(path).max(last.unix_ms);
+        let line = Annotation { epoch, offset, fsynced: offset, unix_ms };
+        Some(Close { path: path.clone(), at: scan.end, last_line_end, line })
+    }
+
     /// What is replayed.
     pub fn paths(&self) -> Vec<PathBuf> {
         self.logs.iter().map(|log| log.path.clone()).collect()
@@ -219,13 +240,24 @@ fn promised_beyond(scan: &Scan, later: &[Log]) -> bool {
     })
 }
 
+/// Whether a later epoch began behind this file: whatever is replayed is fsynced before that.
+fn is_closed(scan: &Scan, later: &[Log]) -> bool {
+    let epoch = scan.origin.map(|origin| origin.epoch);
+    let began = |log: &Log| log.scan.origin.is_some_and(|it| Some(it.epoch) > epoch);
+    epoch.is_some() && later.iter().any(began)
+}
+
 /// Whether a file was written to so long after its last annotation that we would have annotated.
 fn goes_on_late(log: &Log) -> bool {
     let Some((annotation, end)) = log.scan.last else { return false };
-    let modified = log.path.metadata().and_then(|found| found.modified()).ok();
-    let age = modified.and_then(|at| at.duration_since(UNIX_EPOCH).ok());
-    let modified_ms = age.map_or(0, |age| i64::try_from(age.as_millis()).unwrap_or(i64::MAX));
+    let modified_ms = modified_unix_ms(&log.path);
     end < log.scan.end && modified_ms.saturating_sub(annotation.unix_ms) > UNANNOTATED_MS_MAX
+}
+
+fn modified_unix_ms(path: &Path) -> i64 {
+    let modified = path.metadata().and_then(|found| found.modified()).ok();
+    let age = modified.and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+    age.map_or(0, |age| i64::try_from(age.as_millis()).unwrap_or(i64::MAX))
 }
 
 /// Without a base the log must go back to the beginning of all.

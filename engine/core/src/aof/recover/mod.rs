@@ -235,9 +235,15 @@ fn replay(ground: &Ground, mut manifest: Manifest, is_single: bool) -> Result<Pl
     notes.extend(age::note_newer_rdb(ground, &files));
     repairs.extend(ground.stray_repairs(Some(&manifest)));
     repairs.push(Repair::Fsync(files.paths()));
+    let mut end = files.end();
+    if let Some(close) = files.left_open().filter(|_| !is_foreign) {
+        let (without, with) = close.ends();
+        end = end.map(|end| if end == without { with } else { end });
+        repairs.push(Repair::Close(close));
+    }
     Ok(Plan {
         last_epoch: age::last_epoch(ground, &files),
-        end: files.end(),
+        end,
         data_end: files.data_end(),
         holds_nothing: files.holds_nothing(),
         source: files.into_source(),

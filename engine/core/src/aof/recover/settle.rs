@@ -9,14 +9,18 @@
 //! Manifest  replaced
 //! SetAside  moved to quarantine, both names durable
 //! Fsync     what is replayed is on the disk before a new epoch begins on top of it
+//! Close     the line that a kill kept from being written: what is replayed is covered by a checksum
 //! ```
 
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::os::fd::{AsRawFd as _, RawFd};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use super::Plan;
+use crate::aof::annotation::{Annotation, Checksum, END, FIELD_BYTES};
+use crate::aof::gate::LogPosition;
 use crate::aof::layout::Layout;
 use crate::aof::manifest::Manifest;
 use crate::aof::probe;
@@ -42,6 +46,57 @@ pub enum Repair {
     Remove(PathBuf),
     /// What is replayed is to be on the disk.
     Fsync(Vec<PathBuf>),
+    /// End a file as an orderly stop would have ended it.
+    Close(Close),
+}
+
+/// A last line for a file that a kill left without one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Close {
+    /// The file.
+    pub path: PathBuf,
+    /// Where it ends.
+    pub at: u64,
+    /// Where the last line with a right checksum ends.
+    pub last_line_end: u64,
+    /// The new line.
+    pub line: Annotation,
+}
+
+impl Close {
+    /// Where the log ends without the line, and with it.
+    pub fn ends(&self) -> (LogPosition, LogPosition) {
+        let Annotation { epoch, offset, .. } = self.line;
+        let mut line = Vec::new();
+        self.line.write(&mut line);
+        let end = LogPosition { epoch, offset: offset + line.len() as u64 };
+        (LogPosition { epoch, offset }, end)
+    }
+
+    /// Append the line and fsync it. A file that has another length by now stays as it is.
+    fn write(&self) -> Result<()> {
+        let wrap = |error: io::Error| EngineError::from_io("close", &self.path, &error);
+        let opened = OpenOptions::new().read(true).append(true).open(&self.path);
+        let file = opened.map_err(wrap)?;
+        if file.metadata().map_err(wrap)?.len() != self.at {
+            return Ok(());
+        }
+        let mut checksum = Checksum::default();
+        let summed_from = self.last_line_end - END.len() as u64;
+        each_piece(&file, summed_from, self.at, |piece| {
+            checksum.update(piece);
+            Ok(())
+        })
+        .map_err(wrap)?;
+        let mut line = Vec::new();
+        let field = self.line.write(&mut line);
+        checksum.update(&line[..field]);
+        line[field..field + FIELD_BYTES].copy_from_slice(&checksum.take_field());
+        let written = durable::write_all(file.as_raw_fd(), &line);
+        written.map_err(io::Error::from_raw_os_error).map_err(wrap)?;
+        failpoint::hit("aof.closed").map_err(wrap)?;
+        file.sync_all().map_err(wrap)
+    }
 }
 
 impl Plan {
@@ -69,6 +124,7 @@ impl Plan {
             Repair::SetAside(path) => return set_aside(&self.layout, path, now_unix_ms),
             Repair::Remove(path) => remove(path)?,
             Repair::Fsync(paths) => paths.iter().try_for_each(|path| fsync(path))?,
+            Repair::Close(close) => close.write()?,
         }
         Ok(None)
     }
@@ -98,16 +154,28 @@ pub fn cut(layout: &Layout, path: &Path, at: u64, now_unix_ms: i64) -> Result<Op
     Ok(kept)
 }
 
-fn copy(file: &File, from: u64, to: u64, fd: std::os::fd::RawFd) -> io::Result<u64> {
+fn copy(file: &File, from: u64, to: u64, fd: RawFd) -> io::Result<u64> {
+    each_piece(file, from, to, |piece| {
+        durable::write_all(fd, piece).map_err(io::Error::from_raw_os_error)
+    })?;
+    Ok(to - from)
+}
+
+fn each_piece(
+    file: &File,
+    from: u64,
+    to: u64,
+    mut take: impl FnMut(&[u8]) -> io::Result<()>,
+) -> io::Result<()> {
     let mut piece = Vec::new();
     let mut at = from;
     while at < to {
         piece.resize((to - at).min(PIECE_BYTES) as usize, 0);
         file.read_exact_at(&mut piece, at)?;
-        durable::write_all(fd, &piece).map_err(io::Error::from_raw_os_error)?;
+        take(&piece)?;
         at += piece.len() as u64;
     }
-    Ok(to - from)
+    Ok(())
 }
 
 fn errno_of(error: &io::Error) -> i32 {
