@@ -166,7 +166,9 @@ def test_failpoints_are_documented() -> None:
         )
         for who in ("boot", "restore", "verify")
     }
-    assert names == documented("operations/failpoints.md")
+    page = (ROOT / "docs/operations/failpoints.md").read_text()
+    rows = re.findall(r"^\| `([^`]+)`", page, re.MULTILINE)
+    assert sorted(names) == sorted(rows), "each has one row"
 
 
 @pytest.mark.parametrize("page", ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"])
