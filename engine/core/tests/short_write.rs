@@ -118,6 +118,8 @@ fn readable_bytes(file: &File) -> i32 {
 #[test]
 fn an_interrupted_write_is_gone_on_with_at_once() {
     const PIPE_BYTES: i32 = 65_536;
+    // What was written by itself has a page of the pipe for itself.
+    const PAGE_BYTES: i32 = 4096;
     let _alone = ALONE.lock();
     handle_signal();
     let (path, pipe) = (path("regular"), path("pipe"));
@@ -128,7 +130,7 @@ fn an_interrupted_write_is_gone_on_with_at_once() {
     let mut client = server.connect();
     let value = vec![b'x'; 500_000];
     client.send_command(&[b"SET", b"a", &value]);
-    wait_until("the pipe is full", || readable_bytes(&reader) == PIPE_BYTES);
+    wait_until("the pipe is full", || readable_bytes(&reader) > PIPE_BYTES - PAGE_BYTES);
     for _ in 0..100 {
         interrupt_all(); // first a short write, then EINTR
         std::thread::yield_now();
