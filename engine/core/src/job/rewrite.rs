@@ -9,13 +9,16 @@
 //! manifest lists it     base, ..N, N+1 (empty)           -
 //! fork, switch          base, ..N, N+1 goes on           as before: nothing is acknowledged
 //! base has its name     the same; the base a leftover    the same
+//! N+1's first line      the same, fsynced                -
 //! manifest              new base, N+1                    new base, N+1 in a new epoch
 //! history deleted       the same                         the same
 //! ```
-//! A rewrite that fails leaves the log whole: it goes on in N+1.
+//! A rewrite that fails leaves the log whole: it goes on in N+1. A file names its place in its first
+//! line; where that comes later (replace), the base names it, which is an RDB file then.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -27,7 +30,7 @@ use crate::aof::layout::Layout;
 use crate::aof::manifest::{Listed, Manifest};
 use crate::aof::segment::{create_incr, next_base, next_epoch};
 use crate::aof::state_file::StateFile;
-use crate::aof::{FileLog, LogPosition, Segment};
+use crate::aof::{FileLog, Log as _, LogPosition, Segment};
 use crate::command::Cx;
 use crate::config::Config;
 use crate::error::{EngineError, Result};
@@ -35,6 +38,9 @@ use crate::failpoint;
 use crate::rdb::SaveOptions;
 use crate::snapshot::{CutPlan, CutReport, CutRequest, Form, Purpose, RunningCut, child_busy};
 use crate::state::{Shared, State};
+
+/// The first line of a new file is fsynced in so long.
+const BEGIN_PATIENCE: Duration = Duration::from_secs(60);
 
 /// What BGREWRITEAOF did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -156,6 +162,7 @@ fn rewrite(shared: &Arc<Shared>, work: LogWork) -> Result<CutReport> {
         }
     });
     let report = report.inspect_err(|_| files.give_up())?;
+    files.settle_begin(log.as_deref()).inspect_err(|_| files.give_up())?;
     files.commit()?;
     hit("aof.base_listed", &files.layout)?;
     if let Some(log) = &log {
@@ -194,6 +201,8 @@ pub(super) struct NewFiles {
     pub(super) segment: Option<Segment>,
     /// The log goes on in this epoch.
     pub(super) new_epoch: Option<u64>,
+    /// The gate offset behind the incremental's first line.
+    begun_at: Option<u64>,
     pub(super) plan: Option<CutPlan>,
     /// The manifest on the disk names the incremental.
     is_incr_listed: bool,
@@ -204,7 +213,8 @@ impl NewFiles {
     fn prepare(shared: &Shared, log: Option<&Arc<FileLog>>, work: LogWork) -> Result<Self> {
         let config = shared.state.lock().config.clone();
         let (layout, dir) = (Layout::of(&config), config.dir.clone());
-        let (form, mut options) = (base_form(&config), base_options(&config));
+        let form = if work == LogWork::Replace { Form::Rdb } else { base_form(&config) };
+        let mut options = base_options(&config);
         layout.create_directory()?;
         let manifest = Manifest::read(&layout)?.unwrap_or_default();
         let end = shared.gate.log_position(shared.gate.appended());
@@ -241,8 +251,19 @@ impl NewFiles {
             segment = Some(Segment { file, path: layout.path(&listed.name), epoch });
             incr = Some(listed);
         }
-        let (new_epoch, is_incr_listed, dir) = (None, false, PathBuf::new());
-        Ok(Self { layout, dir, manifest, base, incr, segment, new_epoch, plan, is_incr_listed })
+        let (new_epoch, begun_at, is_incr_listed, dir) = (None, None, false, PathBuf::new());
+        Ok(Self {
+            layout,
+            dir,
+            manifest,
+            base,
+            incr,
+            segment,
+            new_epoch,
+            begun_at,
+            plan,
+            is_incr_listed,
+        })
     }
 
     /// What is logged from the cut on goes to the new file: the manifest on the disk says so first.
@@ -282,7 +303,25 @@ impl NewFiles {
     fn switch(&mut self, state: &mut State, log: Option<&FileLog>) -> Option<LogPosition> {
         let (log, segment) = (log?, self.segment.take()?);
         state.growth.settled_bytes += log.size_bytes();
-        Some(state.effects.switch_log(log, segment))
+        let position = state.effects.switch_log(log, segment);
+        self.begun_at = Some(log.gate().appended());
+        Some(position)
+    }
+
+    /// Before the files go that came before it, the incremental says on the disk where the log goes
+    /// on. If it cannot be written (no space: what is deleted then makes some), an RDB base does.
+    fn settle_begin(&self, log: Option<&FileLog>) -> Result<()> {
+        let (Some(log), Some(begun_at)) = (log, self.begun_at) else { return Ok(()) };
+        if self.new_epoch.is_some() {
+            return Ok(()); // the base says it; a log that has failed fsyncs nothing
+        }
+        let is_told_by_base = self.base.name.ends_with(".rdb");
+        match log.wait_fsynced(begun_at, BEGIN_PATIENCE) {
+            Err(error) if error.code == "LOG_FAILED" && is_told_by_base && !log.needs_base() => {
+                Ok(())
+            }
+            waited => waited,
+        }
     }
 
     /// The commit point: the manifest names the base, and what followed it.

@@ -121,3 +121,28 @@ fn a_background_save_waits_for_the_log_s_fsync() {
     assert_eq!(client.command(&["SAVE"]), "+OK");
     assert_eq!(replayed(&dir), client.digest());
 }
+
+#[test]
+fn the_old_files_go_when_the_new_one_has_said_where_the_log_goes_on() {
+    let _turn = turn();
+    let (dir, _engine, mut client) = with_log();
+    client.command(&["CONFIG", "SET", "aof-use-rdb-preamble", "no"]);
+    client.fill("key", 100, "value");
+    failpoint::arm("aof.switch=error:EIO").unwrap();
+    assert!(client.command(&["BGREWRITEAOF"]).starts_with("+Background"));
+    wait_until("it has failed", || client.info("aof_last_bgrewrite_status") == "err");
+    assert_eq!(listed(&dir).len(), 3, "the base of before, and both incrementals");
+    crate::assert_starts(&dir, 100, &client.digest(), "the new file is empty");
+    failpoint::arm("").unwrap();
+    write_until(&mut client, "+OK");
+    // A base that says it itself need not wait for a log that cannot be written: it makes room.
+    client.command(&["CONFIG", "SET", "aof-use-rdb-preamble", "yes"]);
+    failpoint::arm("aof.switch=error:ENOSPC").unwrap();
+    assert!(client.command(&["BGREWRITEAOF"]).starts_with("+Background"));
+    wait_until("it is done", || client.info("aof_last_bgrewrite_status") == "ok");
+    crate::assert_starts(&dir, 101, &client.digest(), "the new file is empty");
+    failpoint::arm("").unwrap();
+    write_until(&mut client, "+OK");
+    client.fill("later", 100, "value");
+    assert_eq!(replayed(&dir), client.digest());
+}

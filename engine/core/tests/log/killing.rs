@@ -27,14 +27,23 @@ fn engine_to_be_killed() {
     if work != "switch-on" {
         assert_eq!(client.command(&["CONFIG", "SET", "appendonly", "yes"]), "+OK");
     }
-    client.command(&["CONFIG", "SET", "appendfsync", &word("PERDURE_TEST_POLICY")]);
+    let policy = word("PERDURE_TEST_POLICY");
+    client.command(&["CONFIG", "SET", "appendfsync", &policy]);
+    if policy == "no" {
+        client.command(&["CONFIG", "SET", "aof-use-rdb-preamble", "no"]); // for the other base
+    }
     std::fs::write(dir.file("port.new"), engine.handle.ports().0.to_string()).unwrap();
     std::fs::rename(dir.file("port.new"), dir.file("port")).unwrap();
     wait_for("the writer", || dir.0.join("writing").exists().then_some(()));
     if step != "none" {
-        failpoint::arm(&format!("{step}=kill")).unwrap();
+        let cause = if work == "replace" { "aof.fsync=error:EIO;" } else { "" };
+        failpoint::arm(&format!("{cause}{step}=kill")).unwrap();
     }
     match work.as_str() {
+        "replace" => {
+            client.send(&["SET", "first:0", "value"]);
+            client.send(&["WAITAOF", "1", "0", "0"]); // asks for the fsync that fails
+        }
         "rewrite" => drop(client.command(&["BGREWRITEAOF"])),
         "switch-on" => {
             assert_eq!(client.command(&["CONFIG", "SET", "appendonly", "yes"]), "+OK");
@@ -80,6 +89,9 @@ fn kill_at(work: &str, step: &str, policy: &str) -> Killed {
             || replies.read_line(&mut reply).unwrap_or(0) == 0
         {
             break;
+        }
+        if work == "replace" && reply.starts_with("-MISCONF") {
+            continue;
         }
         assert_eq!(reply, "+OK\r\n");
         acknowledged += 1;
@@ -132,6 +144,24 @@ fn a_kill_at_each_step_of_a_rewrite_loses_nothing() {
     for (number, step) in steps.iter().enumerate() {
         let policy = ["always", "everysec", "no"][number % 3];
         kill_at("rewrite", step, policy).assert_nothing_is_lost(step);
+    }
+}
+
+#[test]
+fn a_kill_while_a_failed_log_is_replaced_loses_nothing() {
+    let _turn = crate::turn();
+    let steps = [
+        "snapshot.forked",
+        "aof.base_named",
+        "aof.before_manifest",
+        "aof.after_manifest",
+        "aof.base_listed",
+        "aof.before_state",
+        "aof.after_state",
+    ];
+    for (number, step) in steps.iter().enumerate() {
+        let policy = ["no", "everysec"][number % 2];
+        kill_at("replace", step, policy).assert_nothing_is_lost(step);
     }
 }
 
