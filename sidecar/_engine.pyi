@@ -26,10 +26,11 @@ be dropped when nobody takes events (`events_dropped` then tells how many).
 Results of jobs:
 
     CUT    = {"path": str, "size_bytes": n, "keys": n, "fork_seconds": x, "pause_seconds": x,
-              "cow_bytes": n, "write_seconds": x, "cut_unix_ms": n, "rdb_version": 10}
+              "cow_bytes": n, "write_seconds": x, "cut_unix_ms": n,
+              "log_position": POSITION or null, "rdb_version": 10}
     VERIFY = {"size_bytes": n, "sha256": hex, "rdb_version": n, "redis_version": str,
-              "created_unix_s": n, "used_memory_bytes": n, "aux": {str: str}, "keys": n,
-              "expires": n,
+              "created_unix_s": n, "used_memory_bytes": n, "log_position": POSITION or null,
+              "aux": {str: str}, "keys": n, "expires": n,
               "databases": {"0": {"keys": n, "expires": n, "types": {"string": n}}}}
               created_unix_s and used_memory_bytes are 0 when the file does not say
     load_beside = VERIFY and {"stage": N, "memory_bytes": n, "expired_skipped": n}

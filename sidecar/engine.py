@@ -36,7 +36,7 @@ from sidecar.errors import (
     PerdureError,
 )
 from sidecar.json_fields import Fields, from_unix_ms
-from sidecar.manifest import decode_databases
+from sidecar.manifest import decode_databases, decode_position
 from sidecar.model import JsonObject, Progress
 
 _log = structlog.get_logger(__name__)
@@ -346,4 +346,5 @@ def _decode_verify(fields: Fields) -> VerifyResult:
         keys=fields.number("keys"),
         expires=fields.number("expires"),
         databases=decode_databases(fields.child("databases")),
+        log_position=decode_position(fields),
     )

@@ -74,6 +74,7 @@ class VerifyResult:
     keys: int
     expires: int
     databases: Mapping[int, KeyCounts]
+    log_position: tuple[int, int] | None = None  # (epoch, offset) at the cut; None without a log
 
 
 @dataclass(frozen=True, slots=True)

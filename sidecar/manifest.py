@@ -90,12 +90,24 @@ def decode_verification(fields: Fields) -> Verification:
     )
 
 
+def encode_position(position: tuple[int, int] | None) -> JsonObject | None:
+    """Return a place in the append-only log, (epoch, offset), as an object."""
+    return {"epoch": position[0], "offset": position[1]} if position else None
+
+
+def decode_position(fields: Fields) -> tuple[int, int] | None:
+    """Read the place in the field `log_position`; null without a log."""
+    if not fields.has("log_position"):
+        return None
+    position = fields.child("log_position")
+    return position.number("epoch"), position.number("offset")
+
+
 # --- manifest ----------------------------------------------------------------------------
 
 
 def encode_manifest(manifest: Manifest) -> bytes:
     """Return the bytes of `manifest.json`."""
-    position = manifest.log_position
     document: JsonObject = {
         "schema_version": SCHEMA_VERSION,
         "snapshot_id": manifest.snapshot_id,
@@ -108,7 +120,7 @@ def encode_manifest(manifest: Manifest) -> bytes:
         "created_at": encode_instant(manifest.created_at),
         "engine_version": manifest.engine_version,
         "rdb_version": manifest.rdb_version,
-        "log_position": {"epoch": position[0], "offset": position[1]} if position else None,
+        "log_position": encode_position(manifest.log_position),
         "payload": {
             "name": manifest.payload,
             "raw_size_bytes": manifest.raw_size_bytes,
@@ -139,7 +151,6 @@ def decode_manifest(data: bytes, where: str) -> Manifest:
     payload = fields.child("payload")
     if payload.has("encryption"):
         raise payload.wrong("encryption", "is not known here")
-    position = fields.child("log_position") if fields.has("log_position") else None
     manifest = Manifest(
         snapshot_id=fields.text("snapshot_id"),
         server_name=fields.text("server_name"),
@@ -151,7 +162,7 @@ def decode_manifest(data: bytes, where: str) -> Manifest:
         created_at=fields.instant("created_at"),
         engine_version=fields.text("engine_version"),
         rdb_version=fields.number("rdb_version"),
-        log_position=(position.number("epoch"), position.number("offset")) if position else None,
+        log_position=decode_position(fields),
         payload=payload.text("name"),
         raw_size_bytes=payload.number("raw_size_bytes"),
         raw_sha256=payload.text("raw_sha256"),

@@ -223,7 +223,7 @@ class Shipper:
             created_at=self._clock.now(),
             engine_version=ENGINE_VERSION,
             rdb_version=proof.rdb_version,
-            log_position=None,
+            log_position=proof.log_position,
             payload=payload,
             raw_size_bytes=proof.size_bytes,
             raw_sha256=proof.sha256,

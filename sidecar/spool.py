@@ -26,7 +26,12 @@ from sidecar.engine_port import CutResult, VerifyResult
 from sidecar.errors import ManifestInvalidError, PerdureError
 from sidecar.json_fields import Fields, encode_document, encode_instant
 from sidecar.local_disk import local_disk_error
-from sidecar.manifest import decode_databases, encode_databases
+from sidecar.manifest import (
+    decode_databases,
+    decode_position,
+    encode_databases,
+    encode_position,
+)
 from sidecar.model import Compression, JsonObject, Trigger
 
 QUARANTINE = "quarantine"
@@ -257,6 +262,7 @@ def _encode_verify(proof: VerifyResult) -> JsonObject:
         "keys": proof.keys,
         "expires": proof.expires,
         "databases": encode_databases(proof.databases),
+        "log_position": encode_position(proof.log_position),
     }
 
 
@@ -271,4 +277,5 @@ def _decode_verify(fields: Fields) -> VerifyResult:
         fields.number("keys"),
         fields.number("expires"),
         decode_databases(fields.child("databases")),
+        decode_position(fields),
     )

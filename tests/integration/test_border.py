@@ -28,11 +28,11 @@ KEYS = 2_000
 
 CUT_KEYS = {
     "path", "size_bytes", "keys", "fork_seconds", "pause_seconds", "cow_bytes", "write_seconds",
-    "cut_unix_ms", "rdb_version",
+    "cut_unix_ms", "log_position", "rdb_version",
 }  # fmt: skip
 VERIFY_KEYS = {
     "size_bytes", "sha256", "rdb_version", "redis_version", "created_unix_s", "used_memory_bytes",
-    "aux", "keys", "expires", "databases",
+    "log_position", "aux", "keys", "expires", "databases",
 }  # fmt: skip
 STATS_KEYS = {
     "state", "uptime_seconds", "clients", "keys", "expires", "used_memory_bytes",

@@ -17,6 +17,8 @@ from pathlib import Path
 MAGIC = b"FAKERDB1"
 Data = dict[str, str]
 
+LOG_POSITION = {"epoch": 1_795_000_000_000, "offset": 4_711}  # at every cut
+
 
 class FakeEngineError(Exception):
     """What a native call raises."""
@@ -223,6 +225,7 @@ class FakeEngine:
             "cow_bytes": 4096,
             "write_seconds": 0.01,
             "cut_unix_ms": self.now_ms(),
+            "log_position": LOG_POSITION,
             "rdb_version": 10,
         }
 
@@ -236,6 +239,7 @@ class FakeEngine:
             "redis_version": "7.0.15",
             "created_unix_s": self.now_ms() // 1000,
             "used_memory_bytes": 1000,
+            "log_position": LOG_POSITION,
             "aux": {},
             "keys": count,
             "expires": 0,

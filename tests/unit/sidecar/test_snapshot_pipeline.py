@@ -12,7 +12,7 @@ from sidecar.model import Compression, CopyState, Operation, OperationState, Tri
 from sidecar.spool import CutTarget
 from sidecar.usecases import CreateSnapshot
 from tests.support.control_bench import ControlBench, disk_at
-from tests.support.fake_engine import FakeEngineError, dump_fake
+from tests.support.fake_engine import LOG_POSITION, FakeEngineError, dump_fake
 
 STEPS = (
     "snapshot.planned",
@@ -37,6 +37,7 @@ async def test_snapshot_is_stored_with_a_manifest_that_says_what_it_is(bench: Co
     assert manifest.keys == 2
     assert manifest.compression is Compression.ZSTD
     assert manifest.payload.endswith(".rdb.zst")
+    assert manifest.log_position == tuple(LOG_POSITION.values())
     assert bench.spool_files() == []
     assert bench.core.figures.snapshot_attempts["manual", "ok"] == 1
 

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use crate::rdb::Summary;
+use crate::aof::LogPosition;
+use crate::rdb::{AUX_LOG_POSITION, Summary, parse_position};
 use crate::snapshot::CutReport;
 
 /// The version that the engine writes.
@@ -22,8 +23,14 @@ pub fn cut_json(report: &CutReport, pause: Duration) -> Value {
         "cow_bytes": report.cow_bytes,
         "write_seconds": report.write_duration.as_secs_f64(),
         "cut_unix_ms": report.cut_unix_ms,
+        "log_position": report.log_position.map(position_json),
         "rdb_version": RDB_VERSION_WRITTEN,
     })
+}
+
+/// POSITION.
+fn position_json(position: LogPosition) -> Value {
+    json!({"epoch": position.epoch, "offset": position.offset})
 }
 
 /// VERIFY.
@@ -48,6 +55,7 @@ pub fn summary_json(summary: &Summary) -> Value {
         "redis_version": aux("redis-ver"),
         "created_unix_s": number("ctime"),
         "used_memory_bytes": number("used-mem"),
+        "log_position": parse_position(aux(AUX_LOG_POSITION).as_bytes()).map(position_json),
         "aux": all,
         "keys": summary.databases.iter().map(|db| db.keys).sum::<u64>(),
         "expires": summary.databases.iter().map(|db| db.expires).sum::<u64>(),

@@ -47,8 +47,8 @@ pub fn log_position_of(path: &Path) -> Result<Option<LogPosition>> {
     Ok(None)
 }
 
-/// `<epoch>:<offset>`.
-fn parse_position(text: &[u8]) -> Option<LogPosition> {
+/// What [`AUX_LOG_POSITION`] says: `<epoch>:<offset>`.
+pub fn parse_position(text: &[u8]) -> Option<LogPosition> {
     let (epoch, offset) = std::str::from_utf8(text).ok()?.split_once(':')?;
     Some(LogPosition { epoch: epoch.parse().ok()?, offset: offset.parse().ok()? })
 }

@@ -28,7 +28,7 @@ mod ziplist;
 mod zipmap;
 
 pub(crate) use crc::Crc64;
-pub use head::{data_end, is_rdb, log_position_of};
+pub use head::{data_end, is_rdb, log_position_of, parse_position};
 pub use inspect::{BigKey, EncodingCounts, InspectOptions, Inspection, TOP_MAX, inspect};
 pub use load::load;
 pub use save::{AUX_LOG_POSITION, SaveScratch, save, saved_value_bytes};

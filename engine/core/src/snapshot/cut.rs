@@ -125,6 +125,7 @@ impl CutPlan {
             log: (self.request.purpose == Purpose::Bgsave).then(|| shared.log_end()).flatten(),
             keys: state.keyspace.len() as u64,
             cut_unix_ms,
+            log_position: self.request.options.log_position,
             fork_duration,
             started: Instant::now(),
             _scratch: self.scratch,
@@ -146,6 +147,8 @@ pub struct RunningCut {
     pub keys: u64,
     /// Unix ms of the cut.
     pub cut_unix_ms: i64,
+    /// Where the log stood then.
+    log_position: Option<LogPosition>,
     /// How long the call took.
     pub fork_duration: Duration,
     started: Instant,
@@ -164,6 +167,8 @@ pub struct CutReport {
     pub keys: u64,
     /// Unix ms of the cut.
     pub cut_unix_ms: i64,
+    /// Where the log stood then, if there is one.
+    pub log_position: Option<LogPosition>,
     /// How long the fork took.
     pub fork_duration: Duration,
     /// Bytes copied because somebody wrote to shared pages.
@@ -231,6 +236,7 @@ impl RunningCut {
             size_bytes: result.size_bytes,
             keys: result.keys,
             cut_unix_ms: self.cut_unix_ms,
+            log_position: self.log_position,
             fork_duration: self.fork_duration,
             cow_bytes: result.cow_bytes,
             write_duration: self.started.elapsed(),

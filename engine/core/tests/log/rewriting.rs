@@ -110,21 +110,51 @@ fn each_rdb_file_says_where_the_log_stood() {
     client.fill("key", 50, "value");
     let position = |path: String| {
         let verified = engine.end_of(engine.handle.verify(path)).unwrap();
-        let text = verified["aux"]["perdure-log-position"].as_str().unwrap_or("").to_owned();
-        text.split_once(':')
-            .map(|(epoch, offset)| (epoch.parse::<u64>().unwrap(), offset.parse::<u64>().unwrap()))
+        let position = &verified["log_position"];
+        let number = |name: &str| position[name].as_u64();
+        let found = number("epoch").zip(number("offset"));
+        let text = found.map(|(epoch, offset)| format!("{epoch}:{offset}"));
+        assert_eq!(verified["aux"]["perdure-log-position"].as_str(), text.as_deref());
+        found
     };
     assert_eq!(client.command(&["SAVE"]), "+OK");
     let (epoch, offset) = position(dir.file("dump.rdb")).unwrap();
     assert!(epoch > 1_700_000_000_000 && offset > 50 * 30, "{epoch} {offset}");
     client.fill("more", 50, "value");
     let path = dir.file("cut.rdb");
-    engine.end_of(engine.handle.cut(path.clone(), String::new())).unwrap();
+    let cut = engine.end_of(engine.handle.cut(path.clone(), String::new())).unwrap();
     let later = position(path).unwrap();
     assert!(later.0 == epoch && later.1 > offset);
+    assert_eq!(cut["log_position"], serde_json::json!({"epoch": later.0, "offset": later.1}));
+    assert_eq!(position(dir.file("dump.rdb")), Some((epoch, offset)), "a cut leaves it alone");
+    assert!(client.command(&["BGSAVE"]).starts_with("+Background"));
+    wait_until("it has ended", || position(dir.file("dump.rdb")) >= Some(later));
+    client.fill("most", 50, "value");
+    assert_eq!(client.command(&["DEBUG", "RELOAD"]), "+OK");
+    let reloaded = position(dir.file("dump.rdb")).unwrap();
+    assert!(reloaded.0 == epoch && reloaded.1 > later.1, "{reloaded:?} {later:?}");
     let checked = crate::peer::check_rdb(&dir.0.join("cut.rdb"));
     assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stdout));
     assert_eq!(client.command(&["CONFIG", "SET", "appendonly", "no"]), "+OK");
     assert_eq!(client.command(&["SAVE"]), "+OK");
     assert_eq!(position(dir.file("dump.rdb")), None, "there is no log");
+}
+
+#[test]
+fn the_save_of_a_shutdown_says_where_the_log_ended() {
+    let _turn = turn();
+    let (dir, engine, mut client) = with_log();
+    client.fill("key", 50, "value");
+    assert_eq!(client.command(&["CONFIG", "SET", "save", "3600 1"]), "+OK");
+    client.fill("key", 100, "value");
+    let end = engine.stats()["log"]["position"].clone();
+    engine.end_of(engine.handle.stop(Some(true))).unwrap();
+    let copy = copy_of(&dir);
+    let other = without_log();
+    let verified = other.1.end_of(other.1.handle.verify(copy.file("dump.rdb"))).unwrap();
+    let (saved, end) = (&verified["log_position"], &end);
+    assert!(saved["epoch"] == end["epoch"] && saved["offset"].as_u64() >= end["offset"].as_u64());
+    // So a start without the log has it all, and says so by starting.
+    let engine = crate::running::start(&copy);
+    assert_eq!(engine.client().command(&["DBSIZE"]), ":100");
 }
