@@ -68,6 +68,53 @@ fn calls_against_a_running_child_answer_as_redis_does() {
     engine.wait_event(event("aof_rewrite_done"));
 }
 
+/// Names of the fields of INFO's persistence, and the values of those that tell of the log.
+fn persistence(text: &str) -> (Vec<String>, Vec<String>) {
+    let lines: Vec<&str> = text.lines().filter(|line| line.contains(':')).collect();
+    let name = |line: &&str| line.split(':').next().unwrap_or("").to_owned();
+    // Bytes of files, and how long a child took, are each server's own.
+    let is_same = |line: &&str| {
+        line.starts_with("aof_") && !["_size:", "_sec:"].iter().any(|it| line.contains(it))
+    };
+    let told = lines.iter().copied().filter(is_same).map(|line| line.trim_end().to_owned());
+    // What a running child has copied so far is not known here.
+    let names = lines.iter().map(name).filter(|name| !name.starts_with("current_cow_"));
+    (names.collect(), told.collect())
+}
+
+#[test]
+fn info_tells_of_the_log_as_redis_does() {
+    let _turn = turn();
+    let dir = Dir::new();
+    let peer = Peer::start_with(&dir.0, &["--save", ""]);
+    let (logged, engine, mut client) = with_log();
+    let info = |peer: &Peer| peer.run("INFO persistence\n");
+    peer.run("CONFIG SET appendonly yes\n");
+    wait_until("it is on there", || info(&peer).contains("aof_rewrite_in_progress:0"));
+    peer.run("SET a 1\nBGREWRITEAOF\n");
+    client.command(&["SET", "a", "1"]);
+    client.command(&["BGREWRITEAOF"]);
+    engine.wait_event(event("aof_rewrite_done"));
+    wait_until("all is quiet", || {
+        let ours = persistence(&client.command(&["INFO", "persistence"]));
+        let redis = persistence(&info(&peer));
+        assert_eq!(ours.0, redis.0);
+        ours.1 == redis.1
+    });
+    assert_eq!(client.info("mem_aof_buffer"), "0", "nothing waits");
+    let size: u64 = client.info("aof_current_size").parse().unwrap();
+    let files = ["base.rdb", "incr.aof"].map(|end| {
+        let names = crate::log_files(&logged);
+        let name = names.into_iter().find(|name| name.ends_with(end)).unwrap();
+        std::fs::metadata(logged.0.join("appendonlydir").join(name)).unwrap().len()
+    });
+    assert_eq!(size, files.iter().sum::<u64>());
+    assert_eq!(client.command(&["CONFIG", "SET", "appendonly", "no"]), "+OK");
+    peer.run("CONFIG SET appendonly no\n");
+    let ours = persistence(&client.command(&["INFO", "persistence"]));
+    assert_eq!(ours.0, persistence(&info(&peer)).0, "without a log");
+}
+
 #[test]
 fn inside_a_transaction_a_rewrite_waits_for_its_end() {
     let _turn = turn();

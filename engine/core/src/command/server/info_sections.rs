@@ -118,7 +118,8 @@ pub fn memory(cx: &Cx<'_>) -> String {
             "mem_clients_slaves",
         ])
         .add("mem_clients_normal", buffers)
-        .zeros(&["mem_cluster_links", "mem_aof_buffer"])
+        .zeros(&["mem_cluster_links"])
+        .add("mem_aof_buffer", of(&cx.shared.stats.log.buffered_bytes))
         .add("mem_allocator", "mimalloc")
         .zeros(&["active_defrag_running"])
         .add("lazyfree_pending_objects", waiting)

@@ -33,6 +33,7 @@ struct Figures {
     peak: u64,
     resident: u64,
     buffers: u64,
+    log_buffer: u64,
     keys: u64,
 }
 
@@ -48,6 +49,7 @@ impl Figures {
             peak: counters.used_memory_peak_bytes.load(Ordering::Relaxed).max(used),
             resident: counters.used_memory_rss_bytes.load(Ordering::Relaxed),
             buffers: cx.state.clients.values().map(|it| buffered(it)).sum(),
+            log_buffer: cx.shared.stats.log.buffered_bytes.load(Ordering::Relaxed),
             keys: cx.state.keyspace.len() as u64,
         }
     }
@@ -67,7 +69,7 @@ pub fn stats(cx: &mut Cx<'_>, _args: Args<'_>) {
         ("clients.slaves", 0),
         ("clients.normal", it.buffers),
         ("cluster.links", 0),
-        ("aof.buffer", 0),
+        ("aof.buffer", it.log_buffer),
         ("lua.caches", 0),
         ("functions.caches", 0),
         ("keys.count", it.keys),
