@@ -1,14 +1,18 @@
 """SIGKILL at each named step of a snapshot and of a restore, then a restart and a look.
 
 The promise: a whole data set is found (the old or, past the commit point, the new), every snapshot
-that is listed verifies, and the next snapshot works.
+that is listed verifies, and the next snapshot works. With a log on, what was acknowledged of the
+data set that is found is there, too.
 """
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
+from typing import Self
 
 import pytest
+import redis
 
 from tests.support.dataset import write_strings
 from tests.support.processes import Sidecar, wait_for
@@ -46,6 +50,20 @@ RESTORE_STEPS_AFTER = [
     "restore.committed",
     "restore.safety_recorded",
     "restore.safety_shipped",
+]
+# With a log on; steps that a start passes, too, cannot be named from outside.
+LOGGED_STEPS_BEFORE = [
+    "commit.base_written",
+    "commit.writes_paused",
+    "commit.safety_cut",
+    "commit.base_named",
+    "commit.before_rename",
+]
+LOGGED_STEPS_AFTER = [
+    "commit.after_rename",
+    "commit.before_fsync_directory",
+    "commit.durable",
+    "restore.committed",
 ]
 
 
@@ -113,6 +131,100 @@ def test_a_kill_during_a_restore_leaves_the_old_data_or_the_new(tmp_path: Path, 
         sidecar.cli("restore", snapshot)
         assert sidecar.digest() == wanted
         assert_nothing_left_over(sidecar)
+
+
+@pytest.mark.parametrize(
+    ("step", "policy"),
+    [
+        (step, ("everysec", "always", "no")[number % 3])
+        for number, step in enumerate(LOGGED_STEPS_BEFORE + LOGGED_STEPS_AFTER)
+    ],
+)
+def test_a_kill_during_a_restore_with_a_log_keeps_what_was_acknowledged(
+    tmp_path: Path, step: str, policy: str
+) -> None:
+    args = ("--appendonly", "yes", "--appendfsync", policy)
+    with Sidecar(tmp_path, redis_args=args) as sidecar:
+        write_strings(sidecar.ports["resp"], KEYS, seed=1)
+        wanted = sidecar.digest()
+        snapshot = sidecar.json("snapshot", "create")["name"]
+        write_strings(sidecar.ports["resp"], KEYS // 2, seed=2)
+        with sidecar.client() as client:
+            client.set(OLD_DATA, "1")
+        current = sidecar.digest()
+        sidecar.stop()
+
+    env = {"PERDURE_FAILPOINTS": f"{step}=kill"}
+    with Sidecar(tmp_path, redis_args=args, env=env) as sidecar:
+        assert sidecar.digest() == current
+        with Writer(sidecar) as writer:
+            sidecar.cli("restore", snapshot, code=EXIT_UNAVAILABLE)
+            assert sidecar.wait() == -9, f"{step} was never reached: {sidecar.tail()}"
+
+    is_restored = step in LOGGED_STEPS_AFTER
+    assert writer.on_old
+    assert is_restored or not writer.on_new
+    with Sidecar(tmp_path, redis_args=args) as sidecar:
+        with sidecar.client(decode_responses=True) as client:
+            assert client.exists(OLD_DATA) == (0 if is_restored else 1)
+            kept = set(client.scan_iter(f"{WRITTEN}*", count=1000))
+            assert kept >= set(writer.on_new if is_restored else writer.on_old)
+            if is_restored:
+                assert not kept & set(writer.on_old)
+            for key in kept:
+                client.delete(key)
+        assert sidecar.digest() == (wanted if is_restored else current)
+        assert_every_listed_snapshot_verifies(sidecar, snapshot)
+        sidecar.cli("restore", snapshot)
+        assert sidecar.digest() == wanted
+        assert_nothing_left_over(sidecar)
+        assert_log_is_tidy(sidecar)
+
+
+OLD_DATA = "this is the old data"
+WRITTEN = "written:"
+
+
+class Writer:
+    """A client that writes until the server is gone; it tells on which data each write fell."""
+
+    def __init__(self, sidecar: Sidecar) -> None:
+        self.on_old: list[str] = []
+        self.on_new: list[str] = []
+        self._sidecar = sidecar
+        self._thread = threading.Thread(target=self._run)
+
+    def _run(self) -> None:
+        number = 0
+        with self._sidecar.client() as client:
+            while True:
+                key = f"{WRITTEN}{number}"
+                number += 1
+                both = client.pipeline(transaction=True)
+                both.exists(OLD_DATA).set(key, "value")
+                try:
+                    is_old, _ = both.execute()
+                except redis.exceptions.ConnectionError:
+                    return
+                (self.on_old if is_old else self.on_new).append(key)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        wait_for(lambda: len(self.on_old) > 10, "the writer to write")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._sidecar.__exit__()  # without its server it ends
+        self._thread.join(60)
+        assert not self._thread.is_alive()
+
+
+def assert_log_is_tidy(sidecar: Sidecar) -> None:
+    """In the log's folder stand the manifest and what it names."""
+    folder = sidecar.data / "appendonlydir"
+    manifest = folder / "appendonly.aof.manifest"
+    named = {line.split()[1] for line in manifest.read_text().splitlines()}
+    assert {path.name for path in folder.iterdir()} == named | {manifest.name}
 
 
 def assert_safety_snapshot_if_committed(sidecar: Sidecar, step: str) -> None:
