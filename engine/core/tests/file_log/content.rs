@@ -111,6 +111,7 @@ fn a_stopped_log_ends_with_its_position_on_the_disk() {
     logged.log.stop().unwrap(); // a second time is no error, and adds nothing
     let (at, last) = *logged.read("1").annotations.last().unwrap();
     assert_eq!(last.offset, at as u64);
+    assert_eq!(last.fsynced, last.offset, "all before it was on the disk");
     assert!(
         logged.bytes("1").ends_with(b"\r\n") && shared.gate.fsynced() == shared.gate.appended()
     );
