@@ -32,8 +32,9 @@ fn shown(position: LogPosition) -> String {
 
 pub fn missing(layout: &Layout) -> EngineError {
     let what = "the log is not there, and the last acknowledgements here stood for it".to_owned();
-    let hint = "Put the directory back, or set appenddirname and appendfilename back. To go on from dump.rdb without it, start with `--appendonly \
-                no`, then `CONFIG SET appendonly yes`.";
+    let hint = "Put the directory back, or set appenddirname and appendfilename back. To go on \
+                from dump.rdb without it: `perdure serve -- --appendonly no`, then `CONFIG SET \
+                appendonly yes`.";
     refuse("AOF_MISSING", &layout.directory, what, hint.to_owned())
 }
 
@@ -140,8 +141,9 @@ pub fn older_than_rdb(layout: &Layout, saved: LogPosition, end: LogPosition) -> 
         shown(end),
         shown(saved)
     );
-    let hint = "Put the newer log back. To go on from dump.rdb, start with `--appendonly no`, then \
-                `CONFIG SET appendonly yes`; to go on from the older log, move dump.rdb away.";
+    let hint = "Put the newer log back. To go on from dump.rdb: `perdure serve -- --appendonly \
+                no`, then `CONFIG SET appendonly yes`; to go on from the older log, move dump.rdb \
+                away.";
     refuse("AOF_STALE", &layout.directory, what, hint.to_owned())
 }
 
@@ -155,8 +157,8 @@ pub fn older_than_state(layout: &Layout, last_epoch: u64, end: Option<LogPositio
 
 pub fn log_was_off(layout: &Layout) -> EngineError {
     let what = "the log was off when the server last ran, and dump.rdb may be newer".to_owned();
-    let hint = "To go on from dump.rdb, start with `--appendonly no`, then `CONFIG SET appendonly \
-                yes`; to go on from the log, move dump.rdb away.";
+    let hint = "To go on from dump.rdb: `perdure serve -- --appendonly no`, then `CONFIG SET \
+                appendonly yes`; to go on from the log, move dump.rdb away.";
     refuse("AOF_STALE", &layout.directory, what, hint.to_owned())
 }
 
@@ -168,7 +170,8 @@ pub fn log_not_asked(layout: &Layout, rdb: Option<&Rdb>) -> EngineError {
     let what = format!(
         "the last acknowledgements stood for this log, appendonly is no now, and {instead}"
     );
-    let hint = "Start with `--appendonly yes`; `CONFIG SET appendonly no` then switches the log off \
-                in order. To go on without what it holds, move the directory away.";
+    let hint = "Start with the log: `perdure serve -- --appendonly yes`; `CONFIG SET appendonly \
+                no` then switches it off in order. To go on without what it holds, move the \
+                directory away.";
     refuse("AOF_NOT_ASKED", &layout.directory, what, hint.to_owned())
 }
