@@ -9,19 +9,49 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
+use super::cut::check_ready;
 use super::load::{note_loaded, switch};
 use super::open_log::{OpenLog, Opening, open_log};
 use super::save::mirror;
+use super::switch_log::log_busy;
 use crate::aof::recover::{self, Plan, PlannedLog, Source};
 use crate::aof::replay::{Stretch, replay};
 use crate::aof::state_file::StateFile;
-use crate::command::Replayer;
+use crate::command::{Cx, Replayer};
 use crate::config::Config;
 use crate::error::{EngineError, Result};
 use crate::keyspace::Keyspace;
 use crate::rdb::{self, LoadOptions, Summary};
 use crate::reclaim::drop_elsewhere;
 use crate::state::Shared;
+
+/// DEBUG LOADAOF: what the log's files hold takes the place of the data, which is the same. Under
+/// the lock; the log goes on where it is.
+///
+/// # Errors
+/// `CONFIG_INVALID` without a log, `LOG_BUSY` while somebody works on its files, `LOG_FAILED`, and
+/// as [`load_at_boot`]; the data stays.
+pub fn reload_log(cx: &mut Cx<'_>) -> Result<()> {
+    check_ready(cx.shared)?;
+    let end = cx.shared.log_end().ok_or_else(without_log)?;
+    if cx.state.growth.work.is_some() {
+        return Err(log_busy());
+    }
+    end.wait_fsynced()?; // nobody appends meanwhile
+    let config = &cx.state.config;
+    let plan = recover::plan(config, "")?;
+    let Loaded { keyspace, .. } =
+        Loading::new(cx.shared, &plan.source).load(config, &plan.source)?;
+    drop_elsewhere(switch(cx.state, keyspace));
+    cx.state.effects.dirty = 0;
+    mirror(cx.state, cx.shared);
+    Ok(())
+}
+
+fn without_log() -> EngineError {
+    let hint = "CONFIG SET appendonly yes, then try again.";
+    EngineError::new("CONFIG_INVALID", "there is no append-only file (appendonly no)", hint)
+}
 
 /// What only the control plane knows.
 #[derive(Debug, Clone, Default)]

@@ -1,8 +1,8 @@
 //! Work that outlives a call: cut, verify, load beside, commit, save, stop. One file a kind of
-//! work. Commands (SAVE, BGSAVE, SHUTDOWN, DEBUG RELOAD) and the border start jobs here; what a job
+//! work. Commands (SAVE, BGSAVE, SHUTDOWN, DEBUG) and the border start jobs here; what a job
 //! needs of the disk is in `snapshot`, `rdb` and `durable`. No job holds the engine lock while it
 //! waits for a disk, except those that Redis runs in the foreground (SAVE, FLUSHALL, DEBUG
-//! RELOAD, SHUTDOWN).
+//! RELOAD and LOADAOF, SHUTDOWN).
 
 pub mod boot;
 pub mod commit;
@@ -17,6 +17,7 @@ mod stage;
 mod switch_log;
 mod table;
 
+pub use boot::reload_log;
 pub use load::reload;
 pub use rewrite::{BackgroundRewrite, rewrite_background, rewrite_if_due};
 pub use save::{

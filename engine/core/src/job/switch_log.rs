@@ -389,7 +389,7 @@ fn not_set(text: String) -> EngineError {
     EngineError::new("CONFIG_SET_FAILED", text, "Nothing was set.")
 }
 
-fn log_busy() -> EngineError {
+pub(super) fn log_busy() -> EngineError {
     EngineError::new(
         "LOG_BUSY",
         "somebody else works on the append-only file (a rewrite, a restore)",

@@ -78,6 +78,71 @@ fn only_who_asked_waits() {
 }
 
 #[test]
+fn directives_of_a_log_that_is_on_are_set_or_refused_and_kept() {
+    let _turn = turn();
+    let dir = crate::Dir::new();
+    let conf = dir.file("redis.conf");
+    std::fs::write(&conf, "# mine\n").unwrap();
+    let mut options = crate::running::options(&dir.0);
+    options["redis_conf"] = conf.clone().into();
+    let engine = start_with(&options, perdure_engine::clock::Clock::system());
+    let mut client = engine.client();
+    assert!(client.command(&["DEBUG", "LOADAOF"]).starts_with("-ERR there is no append-only file"));
+    assert_eq!(set(&mut client, "yes"), "+OK");
+    let live = [
+        ("appendfsync", "always"),
+        ("aof-use-rdb-preamble", "no"),
+        ("aof-timestamp-enabled", "yes"),
+        ("no-appendfsync-on-rewrite", "yes"),
+        ("auto-aof-rewrite-percentage", "77"),
+        ("aof-load-truncated", "no"),
+        ("aof-rewrite-incremental-fsync", "no"),
+    ];
+    for (name, value) in live {
+        assert_eq!(client.command(&["CONFIG", "SET", name, value]), "+OK", "{name}");
+        client.fill(name, 10, "value");
+    }
+    for name in ["dir", "appendfilename", "appenddirname"] {
+        let refused = client.command(&["CONFIG", "SET", name, "elsewhere"]);
+        let text = format!("-ERR CONFIG SET failed (possibly related to argument '{name}')");
+        assert!(refused.starts_with(&text), "{refused}");
+    }
+    assert_eq!(client.command(&["CONFIG", "REWRITE"]), "+OK");
+    let text = std::fs::read_to_string(&conf).unwrap();
+    for (name, value) in [("appendonly", "yes")].iter().chain(&live) {
+        assert!(text.lines().any(|line| line == format!("{name} {value}")), "{name}: {text}");
+    }
+    assert_eq!(replayed(&dir), client.digest());
+}
+
+#[test]
+fn while_a_child_runs_nothing_is_fsynced_if_so_asked() {
+    let _turn = turn();
+    let (dir, engine, mut client) = with_log();
+    let always = ["CONFIG", "SET", "appendfsync", "always", "no-appendfsync-on-rewrite", "yes"];
+    assert_eq!(client.command(&always), "+OK");
+    client.fill("before", 10, "value");
+    let held = dir.file("held");
+    failpoint::arm(&format!("snapshot.child_started=pause:{held}")).unwrap();
+    assert!(client.command(&["BGSAVE"]).starts_with("+Background"));
+    wait_until("the child is held", || std::path::Path::new(&held).exists());
+    failpoint::arm("aof.fsync=error:EIO").unwrap(); // would be heard of
+    client.fill("meanwhile", 100, "value");
+    assert_eq!(client.info("aof_last_write_status"), "ok");
+    failpoint::arm("").unwrap();
+    std::fs::remove_file(&held).unwrap();
+    wait_until("it has ended", || client.info("rdb_bgsave_in_progress") == "0");
+    assert_eq!(client.info("rdb_last_bgsave_status"), "ok");
+    failpoint::arm("aof.fsync=error:EIO").unwrap();
+    let mut other = engine.client();
+    client.send(&["SET", "after", "1"]);
+    wait_until("an fsync is made again", || other.info("aof_last_write_status") == "err");
+    failpoint::arm("").unwrap();
+    assert_eq!(client.receive(), "+OK", "by the new base");
+    assert_eq!(replayed(&dir), client.digest());
+}
+
+#[test]
 fn the_control_plane_switches_it_too() {
     let _turn = turn();
     let (dir, engine, mut client) = without_log();

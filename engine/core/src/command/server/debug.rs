@@ -33,6 +33,12 @@ const FORMS: &[Form] = &[
         words: (2, usize::MAX),
         run: digest_values,
     },
+    Form {
+        usage: "LOADAOF",
+        meaning: "Load the append-only file in place of the data set.",
+        words: (2, 2),
+        run: load_log,
+    },
     Form { usage: "OBJECT <key>", meaning: "How a value is kept.", words: (3, 3), run: object },
     Form {
         usage: "RELOAD [NOSAVE]",
@@ -109,6 +115,13 @@ fn reload(cx: &mut Cx<'_>, args: Args<'_>) {
         }
     }
     match job::reload(cx, is_saving) {
+        Ok(()) => cx.reply.ok(),
+        Err(error) => cx.reply.error(&failure(&error)),
+    }
+}
+
+fn load_log(cx: &mut Cx<'_>, _args: Args<'_>) {
+    match job::reload_log(cx) {
         Ok(()) => cx.reply.ok(),
         Err(error) => cx.reply.error(&failure(&error)),
     }
