@@ -101,6 +101,7 @@ type: build ## Check the Python types
 
 .PHONY: bench
 bench: build packages $(VENV)/.bench-locked ## Compare with Redis and Valkey, side by side (BENCH_ARGS)
+	@command -v strace >/dev/null || $(MAKE) --no-print-directory debian-strace # counts fsyncs
 	$(BIN)/python -m bench.run $(BENCH_ARGS)
 
 # The chart's packages come on top of the tests'.

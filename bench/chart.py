@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.figures import NULL, OURS, Figures, best_peer, costs
+from bench.figures import NULL, OURS, UNLOGGED, Figures, best_peer, costs
 from bench.floors import CPU_RATIO_MAX
 from bench.servers import NAMES, TITLES
 
@@ -36,12 +36,12 @@ class Bars:
 def bars_of(figures: Figures) -> list[Bars]:
     """Give the rows that can be drawn: those that we and a peer ran."""
     found = []
-    for row in figures.rows:
+    for row in (*figures.rows, *figures.log.rows):
         spent = costs(row)
         best = best_peer(spent)
         if best is None or OURS not in spent:
             continue
-        ratios = {name: cost / spent[best] for name, cost in spent.items()}
+        ratios = {name: cost / spent[best] for name, cost in spent.items() if name != UNLOGGED}
         found.append(Bars(row.title, ratios, CPU_RATIO_MAX.get(row.id)))
     return found
 

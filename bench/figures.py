@@ -14,7 +14,9 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 OURS = "perdure"
+UNLOGGED = "perdure-unlogged"  # ours again, without a log: what a log row costs is measured from it
 NULL = "null"
+_NO_PEERS = {OURS, UNLOGGED, NULL}
 CLIENT_SHARE_MAX = 0.95
 
 
@@ -72,6 +74,23 @@ class BigForks:
 
 
 @dataclass
+class LogFigures:
+    """What was measured with the append-only file on, by server."""
+
+    rows: list[RowFigures] = field(default_factory=list)
+    """As the throughput rows; `UNLOGGED` is among the servers."""
+    fsyncs: dict[str, dict[str, float]] = field(default_factory=dict)
+    """By row: system calls that fsync the log, in the unit of `fsyncs.unit_of`."""
+    killed: list[str] = field(default_factory=list)
+    """Servers that came back whole from SIGKILL after their rows, by policy: `always perdure`."""
+    commands: int = 0
+    """How many commands a replay takes in, and how many keys a rewrite writes."""
+    replay_seconds: dict[str, list[float]] = field(default_factory=dict)
+    rewrite_seconds: dict[str, list[float]] = field(default_factory=dict)
+    verified: list[str] = field(default_factory=list)
+
+
+@dataclass
 class Figures:
     """Everything that one run measured, by server where a mapping has no other key."""
 
@@ -89,10 +108,12 @@ class Figures:
     fork_us: dict[str, list[float]] = field(default_factory=dict)
     big_forks: dict[str, BigForks] = field(default_factory=dict)
     verified: list[str] = field(default_factory=list)
+    log: LogFigures = field(default_factory=LogFigures)
 
     def row(self, row_id: str) -> RowFigures | None:
         """Give the row with that id, if it ran."""
-        return next((row for row in self.rows if row.id == row_id), None)
+        rows = (*self.rows, *self.log.rows)
+        return next((row for row in rows if row.id == row_id), None)
 
 
 _FORM = TypeAdapter(Figures)
@@ -119,8 +140,8 @@ def medians(by_server: Mapping[str, Sequence[float]]) -> dict[str, float]:
 
 
 def best_peer(figures: Mapping[str, float], *, is_lower_better: bool = True) -> str | None:
-    """Name the best of the real peers: neither ours nor the null server."""
-    peers = {name: value for name, value in figures.items() if name not in {OURS, NULL}}
+    """Name the best of the real peers: neither ours, with a log or without, nor the null server."""
+    peers = {name: value for name, value in figures.items() if name not in _NO_PEERS}
     if not peers:
         return None
     choose = min if is_lower_better else max

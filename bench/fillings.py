@@ -37,7 +37,11 @@ class Filling:
 
     def chunks(self, count: int) -> list[Chunk]:
         """Encode it for `count` keys or elements."""
-        return list(_chunked(self.encode(count)))
+        return list(self.stream(count))
+
+    def stream(self, count: int) -> Iterator[Chunk]:
+        """Encode it as it is sent: for more than is worth keeping."""
+        return _chunked(self.encode(count))
 
 
 def encode(*words: bytes) -> bytes:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from bench.figures import (
     OURS,
+    UNLOGGED,
     Figures,
     RowFigures,
     best_peer,
@@ -22,6 +23,7 @@ from bench.figures import (
     rates,
     ratio_to_best_peer,
 )
+from bench.rows import title_of
 from bench.servers import TITLES
 
 NEXT_STEPS = Path(__file__).with_name("next_steps.toml")
@@ -35,7 +37,10 @@ CPU_RATIO_MAX = {
     "lpush-16": 1.0,
     "sadd-16": 1.0,
     "zadd-16": 1.0,
+    "always-c50": 0.77,
 }
+UNLOGGED_RATE_MIN = {"always-c50": 0.9, "everysec-1": 0.85, "everysec-16": 0.85}
+REPLAY_SPEED_MIN, REWRITE_SPEED_MIN = 2.0, 2.0
 BYTES_RATIO_MAX = 0.95
 SAVE_SPEED_MIN, LOAD_SPEED_MIN = 1.5, 1.3
 FORK_MS_MAX, FORK_HUGE_SHARE_MIN, FORK_GIB = 4.0, 0.99, 4
@@ -69,13 +74,34 @@ def judge(figures: Figures) -> list[Verdict]:
     found.append(_speed("save", "SAVE", save, SAVE_SPEED_MIN))
     found.append(_speed("load", "load", load, LOAD_SPEED_MIN))
     found.append(_fork(figures))
+    found += [_kept(figures.row(row_id), row_id, it) for row_id, it in UNLOGGED_RATE_MIN.items()]
+    replay, rewrite = medians(figures.log.replay_seconds), medians(figures.log.rewrite_seconds)
+    found.append(_speed("replay", "replay of a log", replay, REPLAY_SPEED_MIN))
+    found.append(_speed("rewrite", "rewrite of a log", rewrite, REWRITE_SPEED_MIN))
     return found
 
 
 def _cpu(row: RowFigures | None, row_id: str, most: float) -> Verdict:
-    verb, _, depth = row_id.partition("-")
     spent = costs(row) if row else {}
-    return _at_most(row_id, f"CPU of {verb.upper()} P={depth}", spent, most, "{:.3f} µs")
+    return _at_most(row_id, f"CPU of {title_of(row_id)}", spent, most, "{:.3f} µs")
+
+
+def _kept(row: RowFigures | None, row_id: str, least: float) -> Verdict:
+    """Judge what a log leaves of our rate without one, measured in the same turns."""
+    speed = rates(row) if row else {}
+    share = kept_share(speed)
+    ours = f"{speed[OURS]:,.0f}/s of {speed[UNLOGGED]:,.0f}/s" if share else ""
+    _, best = _cells(speed, "{:,.0f}/s", is_lower_better=False)
+    what = f"rate of {title_of(row_id)}, of that without a log"
+    measured, is_held = (f"{share:.2f}x", share >= least) if share else ("", None)
+    return Verdict(f"{row_id}-kept", what, f"at least {least:g}x", ours, best, measured, is_held)
+
+
+def kept_share(speed: Mapping[str, float]) -> float | None:
+    """Give our rate with a log over our rate without one."""
+    if OURS not in speed or not speed.get(UNLOGGED):
+        return None
+    return speed[OURS] / speed[UNLOGGED]
 
 
 def _at_most(
@@ -111,10 +137,12 @@ def _fork(figures: Figures) -> Verdict:
     return Verdict("big-fork", what, floor, ours, best, f"{share:.0%} huge", is_held)
 
 
-def _cells(figures: Mapping[str, float], form: str) -> tuple[str, str]:
+def _cells(
+    figures: Mapping[str, float], form: str, *, is_lower_better: bool = True
+) -> tuple[str, str]:
     """Write our figure, and the best peer's with its name."""
     ours = form.format(figures[OURS]) if OURS in figures else ""
-    best = best_peer(figures)
+    best = best_peer(figures, is_lower_better=is_lower_better)
     return ours, f"{form.format(figures[best])} ({TITLES[best]})" if best else ""
 
 
@@ -130,7 +158,7 @@ class Lost:
 def lost_rows(figures: Figures) -> list[Lost]:
     """Name every row in which the best peer is ahead, those without a floor included."""
     found = []
-    for row in figures.rows:
+    for row in (*figures.rows, *figures.log.rows):
         found += _lost_of_row(row)
     timed = {
         "bytes": ("used bytes a key", figures.used_bytes),
@@ -139,6 +167,8 @@ def lost_rows(figures: Figures) -> list[Lost]:
         "load": ("time of the load", medians(figures.load_seconds)),
         "start": ("time of the start until PING answers", medians(figures.start_seconds)),
         "fork": ("time of the fork", medians(figures.fork_us)),
+        "replay": ("time of a replay", medians(figures.log.replay_seconds)),
+        "rewrite": ("time of a rewrite", medians(figures.log.rewrite_seconds)),
     }
     for row_id, (what, by_server) in timed.items():
         ratio = ratio_to_best_peer(by_server)

@@ -6,6 +6,7 @@ import os
 import platform
 import re
 import subprocess
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,10 +14,11 @@ from tests.support.processes import debian_tool
 from tests.support.shell import run
 
 ROOT = Path(__file__).resolve().parents[1]
+MOUNTS = Path("/proc/self/mounts")
 
 
-def describe_machine() -> dict[str, str]:
-    """Give what matters of the machine, as the page prints it."""
+def describe_machine(folder: Path | None = None) -> dict[str, str]:
+    """Give what matters of the machine, as the page prints it; data lies below `folder`."""
     cpu = field_of(Path("/proc/cpuinfo").read_text(), "model name")
     memory_kib = int(field_of(Path("/proc/meminfo").read_text(), "MemTotal").split()[0])
     release = re.match(r"[\d.]+", platform.release())
@@ -27,6 +29,7 @@ def describe_machine() -> dict[str, str]:
         "memory": f"{memory_kib / (1 << 20):.1f} GiB",
         "system": f"{system}, Linux {release[0] if release else ''}",
         "transparent huge pages": chosen(huge),
+        "data of all servers": disk_of(folder or Path(tempfile.gettempdir()), MOUNTS.read_text()),
         "client": run(debian_tool("redis-benchmark"), "--version").stdout.strip(),
         "commit": commit(),
     }
@@ -39,6 +42,14 @@ def field_of(text: str, name: str) -> str:
         if left.strip() == name:
             return right.strip()
     return "unknown"
+
+
+def disk_of(folder: Path, mounts: str) -> str:
+    """Say on what a folder lies, as `/proc/self/mounts` tells: memory is no disk to fsync to."""
+    words = [line.split() for line in mounts.splitlines()]
+    found = [w for w in words if len(w) > 2 and folder.resolve().is_relative_to(w[1])]
+    kind = max(found, key=lambda w: len(w[1]))[2] if found else "an unknown file system"
+    return f"{kind}, which is memory: fsync costs nothing" if kind == "tmpfs" else f"{kind}, a disk"
 
 
 def chosen(text: str) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 
 from bench.figures import (
     CLIENT_SHARE_MAX,
     NULL,
     OURS,
     Figures,
-    RowFigures,
     costs,
     median,
     medians,
@@ -17,10 +16,10 @@ from bench.figures import (
 )
 from bench.floors import NO_NEXT_STEP, judge, lost_rows
 from bench.machine import lines_of
+from bench.page_log import log_sections
+from bench.page_tables import MARK, number, rate_cell, row_cell, table
 from bench.rows import CLIENTS
 from bench.servers import NAMES, TITLES
-
-MARK = "\\*"
 
 
 def page(figures: Figures, steps: Mapping[str, str]) -> str:
@@ -32,17 +31,10 @@ def page(figures: Figures, steps: Mapping[str, str]) -> str:
         *([_cpu(figures), _rates(figures)] if figures.rows else []),
         *([_persistence(figures)] if figures.used_bytes else []),
         *([_big_forks(figures)] if figures.big_forks else []),
+        *log_sections(figures),
         _how(figures),
     ]
     return "\n\n".join("\n".join(part) for part in parts) + "\n"
-
-
-def table(
-    head: Sequence[str], rows: Iterable[Sequence[str]], *, is_text: bool = False
-) -> list[str]:
-    """Write a table; the columns after the first are figures, to the right, unless told."""
-    rule = ["---", *("---" if is_text else "---:" for _ in head[1:])]
-    return ["| " + " | ".join(cells) + " |" for cells in (head, rule, *rows)]
 
 
 def _head(figures: Figures) -> list[str]:
@@ -89,8 +81,8 @@ def _cpu(figures: Figures) -> list[str]:
     rows = []
     for row in figures.rows:
         spent = costs(row)
-        cells = [_cell(row, name, spent, "{:.3f} µs") for name in servers]
-        rows.append([row.title, *cells, _number(ratio_to_best_peer(spent)), _null_share(spent)])
+        cells = [row_cell(row, name, spent, "{:.3f} µs") for name in servers]
+        rows.append([row.title, *cells, number(ratio_to_best_peer(spent)), _null_share(spent)])
     return [
         "## Server CPU for one operation",
         "",
@@ -107,7 +99,7 @@ def _rates(figures: Figures) -> list[str]:
     for row in figures.rows:
         speed = {name: row.rate(name) for name in servers}
         known = {name: rate for name, rate in speed.items() if rate is not None}
-        rows.append([row.title, *(_rate_cell(row, name, known) for name in servers)])
+        rows.append([row.title, *(rate_cell(row, name, known) for name in servers)])
     return [
         "## Rate, and the client's CPU",
         "",
@@ -118,26 +110,8 @@ def _rates(figures: Figures) -> list[str]:
     ]
 
 
-def _rate_cell(row: RowFigures, name: str, known: Mapping[str, float]) -> str:
-    text = _cell(row, name, known, "{:,.0f}/s")
-    share = row.client_share(name)
-    if share is None:
-        return text
-    return f"{text}, {share:.0%}{MARK if row.is_client_bound(name) else ''}"
-
-
-def _cell(row: RowFigures, name: str, known: Mapping[str, float], form: str) -> str:
-    if name in row.unsupported:
-        return "not supported"
-    return form.format(known[name]) if name in known else ""
-
-
 def _null_share(spent: Mapping[str, float]) -> str:
     return f"{spent[NULL] / spent[OURS]:.0%}" if NULL in spent and OURS in spent else ""
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.2f}"
 
 
 def _persistence(figures: Figures) -> list[str]:
@@ -156,7 +130,7 @@ def _persistence(figures: Figures) -> list[str]:
     rows = []
     for title, found, form in lines:
         cells = [form.format(found[name]) if name in found else "" for name in servers]
-        rows.append([title, *cells, _number(ratio_to_best_peer(found))])
+        rows.append([title, *cells, number(ratio_to_best_peer(found))])
     verified = ", ".join(TITLES[name] for name in figures.verified)
     return [
         "## Persistence and memory",
@@ -191,14 +165,16 @@ def _big_forks(figures: Figures) -> list[str]:
 
 
 def _how(figures: Figures) -> list[str]:
-    commands = [f"{row.title:<16} {row.command}" for row in figures.rows]
+    rows = (*figures.rows, *figures.log.rows)
+    commands = [f"{row.title:<24} {row.command}" for row in rows]
     return [
         "## How to repeat it",
         "",
         "`make bench` (all), `make bench BENCH_ARGS='--quick'` (a trial that measures nothing),",
         "`make bench BENCH_ARGS=\"--rows 'set-*,save' --servers perdure,valkey-9.1\"`. Save points",
-        f"and logs are off everywhere. Every row runs with {CLIENTS} clients, the server on one",
-        "core and the client on another (`taskset`); the data of a row is written before it:",
+        "are off everywhere, and every server is told `appendonly no` but for the rows of the log.",
+        f"A row runs with {CLIENTS} clients where it says no other number, the server on one core",
+        "and the client on another (`taskset`); the data of a row is written before it:",
         "",
         "```",
         *commands,

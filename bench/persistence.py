@@ -16,9 +16,9 @@ from bench import fillings
 from bench.figures import Figures
 from bench.fillings import Chunk, send
 from bench.process import resident_bytes
-from bench.servers import TITLES, Running, load_seconds, start, version
+from bench.servers import TITLES, Running, digest, load_seconds, start, version
 from bench.throughput import rotated
-from tests.support.processes import digest_of, wait_for
+from tests.support.processes import wait_for
 
 
 def run_stages(
@@ -31,7 +31,7 @@ def run_stages(
         for name in names:
             servers[name] = start(name, folder / name)
             _fill(servers[name], chunks, figures)
-        digests = {name: _digest(server) for name, server in servers.items()}
+        digests = {name: digest(server) for name, server in servers.items()}
         if len(set(digests.values())) > 1:
             raise RuntimeError(f"the servers hold not the same data: {digests}")
         if "save" in stages or "load" in stages:
@@ -123,17 +123,12 @@ def _load(server: Running, figures: Figures) -> Running:
     return fresh
 
 
-def _verify(server: Running, digest: str, figures: Figures) -> None:
-    found = _digest(server)
-    if found != digest:
-        raise RuntimeError(f"{server.name} holds another data set than before: {found} {digest}")
+def _verify(server: Running, wanted: str, figures: Figures) -> None:
+    found = digest(server)
+    if found != wanted:
+        raise RuntimeError(f"{server.name} holds another data set than before: {found} {wanted}")
     figures.verified.append(server.name)
     print(f"{TITLES[server.name]}: DEBUG DIGEST as before", flush=True)
-
-
-def _digest(server: Running) -> str:
-    with server.client() as client:
-        return digest_of(client)
 
 
 def _used_bytes(server: Running) -> int:

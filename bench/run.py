@@ -20,6 +20,8 @@ from bench.big_fork import run_big_forks
 from bench.chart import draw
 from bench.figures import NULL, Figures, load_figures, save_figures
 from bench.floors import FORK_GIB, judge, next_steps
+from bench.log_files import run_log_stages
+from bench.logged import run_log_rows
 from bench.machine import describe_machine
 from bench.page import page
 from bench.persistence import run_stages
@@ -29,6 +31,7 @@ from bench.throughput import run_rows
 HERE = Path(__file__).parent
 PARTIAL = HERE / "partial"
 ROUNDS = 3
+LOG_COMMANDS = 5_000_000  # that a replay takes in, and keys that a rewrite writes
 QUICK_FORK_MIB = 64
 
 
@@ -46,8 +49,7 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     options = parser.parse_args(words)
     unknown = [*rows.unmatched(options.rows), *(set(options.servers) - set(NAMES))]
     if unknown:
-        stages = ", ".join([*(row.id for row in rows.ROWS), *rows.STAGES])
-        parser.error(f"no row or server {', '.join(unknown)}; rows: {stages}")
+        parser.error(f"no row or server {', '.join(unknown)}; rows: {', '.join(rows.known())}")
     options.rounds = options.rounds or (1 if options.quick else ROUNDS)
     options.fork_mib = options.fork_mib or (QUICK_FORK_MIB if options.quick else FORK_GIB << 10)
     return options
@@ -70,17 +72,25 @@ def out_folder(options: argparse.Namespace) -> Path:
 def measure(options: argparse.Namespace) -> Figures:
     """Run what is asked for, the throughput rows first."""
     keys = rows.KEYS // (rows.QUICK_DIVISOR if options.quick else 1)
-    figures = Figures(machine=describe_machine(), rounds=options.rounds, keys=keys)
+    machine = describe_machine(options.folder)
+    figures = Figures(machine=machine, rounds=options.rounds, keys=keys)
+    figures.log.commands = LOG_COMMANDS // (rows.QUICK_DIVISOR if options.quick else 1)
     names = [name for name in NAMES if name in options.servers]
     storing = [name for name in names if name != NULL]
     stages = rows.chosen_stages(options.rows)
     with tempfile.TemporaryDirectory(prefix="perdure-bench-", dir=options.folder) as place:
         folder = Path(place)
         chosen = rows.chosen_rows(options.rows, is_quick=options.quick)
-        if chosen:
-            run_rows(chosen, names, figures, folder / "rows")
-        if stages - {"big-fork"}:
+        plain = [row for row in chosen if not row.policy]
+        logged = [row for row in chosen if row.policy]
+        if plain:
+            run_rows(plain, names, figures, folder / "rows")
+        if stages & {*rows.STAGES} - {"big-fork"}:
             run_stages(stages, storing, figures, folder / "stages")
+        if logged:
+            run_log_rows(logged, storing, figures, folder / "logged")
+        if stages & {*rows.LOG_STAGES}:
+            run_log_stages(stages, storing, figures, folder / "logs")
         if "big-fork" in stages:
             run_big_forks(options.fork_mib << 20, storing, figures, folder)
     return figures

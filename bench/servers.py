@@ -1,14 +1,17 @@
 """The servers under test, each started as its user starts it, on a free port, ended by pid.
 
-Save points and the log are off for all alike. Perdure is `perdure serve` as a whole: what its
-control plane spends counts as the server's; its one schedule is paused, so that no snapshot falls
-due in the middle of a row. The null server is built by cargo and has neither data nor folder.
+Save points are off for all alike, and the log is too unless a policy is given: then it is on, and
+rewritten only when asked. Perdure is `perdure serve` as a whole: what its control plane spends
+counts as the server's; its one schedule is paused, so that no snapshot falls due in the middle of a
+row. The null server is built by cargo and has neither data nor folder.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,16 +20,18 @@ from pathlib import Path
 import redis
 
 from bench.benchmark_tool import Target
-from bench.figures import NULL, OURS
+from bench.figures import NULL, OURS, UNLOGGED
 from tests.support.peers import PEERS, PeerServer
-from tests.support.processes import Sidecar
+from tests.support.processes import Sidecar, digest_of
 
 ROOT = Path(__file__).resolve().parents[1]
 PEER_NAMES = ("redis-7.0", "redis-8.2", "valkey-9.1")
 NAMES = (OURS, *PEER_NAMES, NULL)
-TITLES = {OURS: "Perdure", NULL: "null server"} | {name: PEERS[name].title for name in PEER_NAMES}
+TITLES = {OURS: "Perdure", UNLOGGED: "Perdure, no log", NULL: "null server"} | {
+    name: PEERS[name].title for name in PEER_NAMES
+}
 _NO_SNAPSHOTS = '[schedules.hourly]\npreset = "hourly"\npaused = true\n'
-_PEER_LOADED = re.compile(r"DB loaded from disk: ([\d.]+) seconds")
+_PEER_LOADED = re.compile(r"DB loaded from (?:disk|append only file): ([\d.]+) seconds")
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,11 @@ class Running:
     rdb: Path
     stop: Callable[[], object]
 
+    def kill(self) -> None:
+        """End it by SIGKILL, as a crash does."""
+        os.kill(self.pid, signal.SIGKILL)
+        self.stop()  # waits for it
+
     @property
     def target(self) -> Target:
         """Where load goes."""
@@ -50,24 +60,38 @@ class Running:
         return redis.Redis(host="127.0.0.1", port=self.port, socket_timeout=600)
 
 
-def start(name: str, folder: Path, prefix: Sequence[str] = ()) -> Running:
-    """Start a server over `folder`, behind `prefix` (taskset); returns once it answers."""
-    if name == OURS:
-        return _start_ours(folder, prefix)
+def start(name: str, folder: Path, prefix: Sequence[str] = (), policy: str = "") -> Running:
+    """Start a server over `folder`, behind `prefix` (taskset); returns once it answers.
+
+    `policy` is its `appendfsync`; without one nothing is logged.
+    """
     if name == NULL:
         return _start_null(prefix)
-    peer = PeerServer(name, folder, prefix=prefix)
+    arguments = log_arguments("" if name == UNLOGGED else policy)
+    if name in {OURS, UNLOGGED}:
+        return _start_ours(name, folder, prefix, arguments)
+    peer = PeerServer(name, folder, *arguments, prefix=prefix)
     rdb = folder / "dump.rdb"
     return Running(name, peer.port, peer.process.pid, peer.log, rdb, peer.stop)
 
 
-def _start_ours(folder: Path, prefix: Sequence[str]) -> Running:
+def log_arguments(policy: str) -> tuple[str, ...]:
+    """Give the directives of the log, said to every server: their defaults differ."""
+    if not policy:
+        return ("--appendonly", "no")
+    yes = ("--appendonly", "yes", "--appendfsync", policy)
+    return (*yes, "--auto-aof-rewrite-percentage", "0")
+
+
+def _start_ours(
+    name: str, folder: Path, prefix: Sequence[str], arguments: Sequence[str]
+) -> Running:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "sidecar.log").unlink(missing_ok=True)  # it appends; the last start is what counts
-    arguments = ("--save", "", "--appendonly", "no")
-    ours = Sidecar(folder, redis_args=arguments, config=_NO_SNAPSHOTS, prefix=prefix)
+    words = ("--save", "", *arguments)
+    ours = Sidecar(folder, redis_args=words, config=_NO_SNAPSHOTS, prefix=prefix)
     rdb = ours.data / "dump.rdb"
-    return Running(OURS, ours.ports["resp"], ours.process.pid, ours.log, rdb, ours.stop)
+    return Running(name, ours.ports["resp"], ours.process.pid, ours.log, rdb, ours.stop)
 
 
 def _start_null(prefix: Sequence[str]) -> Running:
@@ -96,6 +120,12 @@ def null_server_binary() -> Path:
         if executable:
             return Path(executable)
     raise RuntimeError("cargo built no perdure-null-server")
+
+
+def digest(server: Running) -> str:
+    """Ask for DEBUG DIGEST."""
+    with server.client() as client:
+        return digest_of(client)
 
 
 def knows(server: Running, verb: str) -> bool:
@@ -127,7 +157,7 @@ def version_of(info: Mapping[str, object]) -> str:
 
 
 def load_seconds(server: Running) -> float:
-    """Time that the server says its last load took."""
+    """Time that the server says its last load took, of a file or of a log."""
     return load_seconds_of(server.name, server.log.read_text(errors="replace"))
 
 

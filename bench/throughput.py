@@ -52,7 +52,7 @@ def _run_group(
         runners = [server for server in able if knows(server, row.verb)]
         missing = [server.name for server in servers if server not in runners]
         samples = _run_row(row, runners, figures.rounds, (chunks, client_core))
-        found = RowFigures(row.id, row.title, _command(row), samples, missing)
+        found = RowFigures(row.id, row.title, command_of(row), samples, missing)
         figures.rows.append(found)
         print(told(found), flush=True)
 
@@ -96,5 +96,6 @@ def told(row: RowFigures) -> str:
     return f"{row.title}: " + ", ".join(cells) + (f"; ratio {ratio:.2f}" if ratio else "")
 
 
-def _command(row: Row) -> str:
+def command_of(row: Row) -> str:
+    """Give the command line of a row, for the page."""
     return shlex.join(["redis-benchmark", *row.arguments()])

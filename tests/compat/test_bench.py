@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,9 +13,11 @@ from pathlib import Path
 import pytest
 
 from bench.figures import Figures
+from bench.log_files import run_log_stages
+from bench.logged import run_log_rows
 from bench.page import page
 from bench.persistence import run_stages
-from bench.rows import ROWS, quick
+from bench.rows import LOG_ROWS, ROWS, quick
 from bench.servers import PEER_NAMES
 from bench.throughput import run_rows
 from tests.support.processes import RedisServer, wait_for
@@ -46,11 +49,33 @@ def test_stages_verify_the_data_of_every_server(tmp_path: Path) -> None:
     assert "DEBUG DIGEST" in page(figures, {})
 
 
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="pins two cores apart")
+def test_rows_with_a_log_lose_nothing_by_a_kill(tmp_path: Path) -> None:
+    figures = Figures(rounds=1, keys=1000)
+    always = next(row for row in LOG_ROWS if row.id == "always-c50")
+    chosen = [replace(quick(always), requests=2000, keys=1000)]
+    run_log_rows(chosen, SERVERS, figures, tmp_path)
+    (row,) = figures.log.rows
+    assert set(row.samples) == {*SERVERS, "perdure-unlogged"}
+    assert figures.log.killed == ["always perdure", "always redis-7.0"]
+    if shutil.which("strace"):
+        counts = figures.log.fsyncs["always-c50"]
+        assert all(1000 / 50 <= counts[name] <= 1000 for name in SERVERS)
+
+
+def test_replay_and_rewrite_are_verified(tmp_path: Path) -> None:
+    figures = Figures(rounds=1)
+    figures.log.commands = 1000
+    run_log_stages({"replay", "rewrite"}, SERVERS, figures, tmp_path)
+    assert figures.log.verified == list(SERVERS)
+    assert set(figures.log.replay_seconds) == set(figures.log.rewrite_seconds) == set(SERVERS)
+
+
 def test_another_data_set_than_before_fails_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     digests = (f"{number:040x}" for number in range(2))
-    monkeypatch.setattr("bench.persistence.digest_of", lambda _: next(digests))
+    monkeypatch.setattr("bench.persistence.digest", lambda _: next(digests))
     with pytest.raises(RuntimeError, match="holds another data set"):
         run_stages({"bytes"}, ["redis-7.0"], Figures(rounds=1, keys=100), tmp_path)
 
@@ -59,7 +84,7 @@ def test_servers_that_hold_other_data_than_each_other_fail_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     digests = (f"{number:040x}" for number in range(9))
-    monkeypatch.setattr("bench.persistence.digest_of", lambda _: next(digests))
+    monkeypatch.setattr("bench.persistence.digest", lambda _: next(digests))
     with pytest.raises(RuntimeError, match="not the same data"):
         run_stages({"bytes"}, PEER_NAMES[:2], Figures(rounds=1, keys=100), tmp_path)
 

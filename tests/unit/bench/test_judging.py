@@ -11,21 +11,36 @@ from bench.figures import (
     BigForks,
     Figures,
     Fork,
+    LogFigures,
     RowFigures,
     Sample,
     load_figures,
     ratio_to_best_peer,
     save_figures,
 )
-from bench.floors import CPU_RATIO_MAX, Verdict, judge, lost_rows, next_steps
-from bench.page import page, table
-from bench.rows import ROWS, STAGES
+from bench.floors import (
+    CPU_RATIO_MAX,
+    UNLOGGED_RATE_MIN,
+    Verdict,
+    judge,
+    lost_rows,
+    next_steps,
+)
+from bench.page import page
+from bench.page_tables import table
+from bench.rows import LOG_ROWS, LOG_STAGES, ROWS, STAGES
 from bench.run import HERE, PARTIAL, out_folder, parse
 
 
 def row(row_id: str, **server_us: float) -> RowFigures:
     """Make a row of one round; the server's name with _ for - and the dot."""
-    names = {"ours": "perdure", "null": "null", "redis": "redis-8.2", "valkey": "valkey-9.1"}
+    names = {
+        "ours": "perdure",
+        "unlogged": "perdure-unlogged",
+        "null": "null",
+        "redis": "redis-8.2",
+        "valkey": "valkey-9.1",
+    }
     samples = {names[name]: [Sample(1e6, cost, 0.5)] for name, cost in server_us.items()}
     return RowFigures(row_id, row_id.upper(), f"redis-benchmark {row_id}", samples)
 
@@ -61,7 +76,8 @@ def test_a_cpu_floor_is_held_up_to_its_ratio(ours: float, is_held: object) -> No
 
 
 def test_every_floor_of_a_row_names_a_row() -> None:
-    assert set(CPU_RATIO_MAX) <= {found.id for found in ROWS}
+    known = {found.id for found in (*ROWS, *LOG_ROWS)}
+    assert set(CPU_RATIO_MAX) | set(UNLOGGED_RATE_MIN) <= known
 
 
 def test_a_floor_that_did_not_run_is_neither_held_nor_lost() -> None:
@@ -89,6 +105,27 @@ def test_the_fork_floor_asks_for_time_pages_and_size(
     assert verdict(figures, "big-fork").is_held is is_held
 
 
+@pytest.mark.parametrize(("rate", "is_held"), [(90.0, True), (89.0, False)])
+def test_a_log_must_keep_its_share_of_our_own_rate(rate: float, is_held: object) -> None:
+    logged = row("always-c50", ours=1.0, unlogged=0.5, valkey=2.0)
+    logged.samples["perdure"] = [Sample(rate, 1.0, 0.5)]
+    logged.samples["perdure-unlogged"] = [Sample(100.0, 0.5, 0.5)]
+    figures = Figures(log=LogFigures(rows=[logged]))
+    assert verdict(figures, "always-c50-kept").is_held is is_held
+    # Ours without a log is no peer: the CPU is held against Valkey's.
+    assert verdict(figures, "always-c50").measured == "0.50x"
+
+
+@pytest.mark.parametrize(("seconds", "is_held"), [(0.5, True), (0.51, False)])
+def test_replay_and_rewrite_are_twice_as_fast_as_the_best_peer(
+    seconds: float, is_held: object
+) -> None:
+    found = {"perdure": [seconds], "redis-8.2": [2.0], "valkey-9.1": [1.0]}
+    figures = Figures(log=LogFigures(replay_seconds=found, rewrite_seconds=found))
+    assert verdict(figures, "replay").is_held is is_held
+    assert verdict(figures, "rewrite").is_held is is_held
+
+
 def test_lost_rows_are_named_without_a_floor_too() -> None:
     mset = row("mset-16", ours=3.0, redis=2.0)
     mset.samples["redis-8.2"] = [Sample(2e6, 2.0, 0.5)]
@@ -101,8 +138,9 @@ def test_lost_rows_are_named_without_a_floor_too() -> None:
 
 
 def test_next_steps_are_of_rows_that_exist() -> None:
-    known = {found.id for found in ROWS} | {f"{found.id}-rate" for found in ROWS}
-    assert set(next_steps()) <= known | set(STAGES) | {"resident", "start"}
+    ids = {found.id for found in (*ROWS, *LOG_ROWS)}
+    known = ids | {f"{row_id}-rate" for row_id in ids} | {f"{it}-kept" for it in UNLOGGED_RATE_MIN}
+    assert set(next_steps()) <= known | {*STAGES, *LOG_STAGES} | {"resident", "start"}
 
 
 def full_figures() -> Figures:
@@ -125,6 +163,14 @@ def full_figures() -> Figures:
         start_seconds={key: [0.75] for key in servers},
         fork_us={key: [1500.0] for key in servers},
         big_forks={"perdure": BigForks(4 << 30, [Fork(1500, 1.0), Fork(2500, 0.995)])},
+        log=LogFigures(
+            rows=[row("always-c50", ours=8.0, redis=10.0, unlogged=5.0)],
+            fsyncs={"always-c50": {"perdure": 25.0, "redis-8.2": 37.5}},
+            killed=["always perdure"],
+            commands=1000,
+            replay_seconds={key: [0.5] for key in servers},
+            verified=list(servers),
+        ),
         verified=list(servers),
     )
 
@@ -138,6 +184,10 @@ def test_the_page_says_what_ran_what_is_lost_and_why() -> None:
     assert "| SET-16 | 0.900 µs | 1.000 µs | 0.300 µs | 0.90 | 33% |" in text
     assert "| Perdure | 4 | 2.00 ms | 1.50 (100%), 2.50 (100%) |" in text
     assert "as before the first: Perdure, Redis 8.2." in text
+    assert "| ALWAYS-C50 | 8.000 µs | 10.000 µs | 0.80 |" in text
+    assert "| SET always, 50 clients, for 1,000 writes | 25.0 | 37.5 |" in text
+    assert "as before the kill: Perdure (always)." in text
+    assert "| replay, by the server's own log | 0.50 s | 0.50 s | 1.00 |" in text
     assert "\n\n\n" not in text
 
 
@@ -163,7 +213,8 @@ def test_figures_come_back_from_their_file(tmp_path: Path) -> None:
 
 
 def test_the_chart_draws_rows_that_both_ran() -> None:
-    (bars,) = bars_of(full_figures())
+    bars, logged = bars_of(full_figures())
+    assert logged.ratios == {"perdure": 0.8, "redis-8.2": 1.0}
     assert bars.ratios == {"perdure": 0.9, "redis-8.2": 1.0, "null": 0.3}
     assert bars.floor == CPU_RATIO_MAX["set-16"]
 

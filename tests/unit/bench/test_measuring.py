@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
 from bench import fillings, rows
 from bench.benchmark_tool import rate_of
+from bench.figures import UNLOGGED
 from bench.fillings import check_replies
-from bench.machine import chosen, field_of
+from bench.fsyncs import fsyncs_of
+from bench.machine import chosen, disk_of, field_of
 from bench.process import Anonymous, cpu_seconds, huge_share, sizes
-from bench.servers import NAMES, TITLES, load_seconds_of, version_of
+from bench.servers import NAMES, TITLES, load_seconds_of, log_arguments, version_of
 from bench.throughput import rotated
 
 HEAD = '"test","rps","avg_latency_ms"\n'
@@ -55,6 +58,9 @@ def test_huge_pages_are_a_share_of_what_the_data_added() -> None:
 def test_the_last_load_of_a_log_counts() -> None:
     theirs = "1:M * DB loaded from disk: 0.100 seconds\n1:M * DB loaded from disk: 0.250 seconds\n"
     assert load_seconds_of("redis-7.0", theirs) == 0.25
+    log = "1:M * DB loaded from incr file a.1.incr.aof: 0.500 seconds\n"
+    log += "1:M * DB loaded from append only file: 0.625 seconds\n"
+    assert load_seconds_of("valkey-9.1", theirs + log) == 0.625
     ours = '{"event": "starting"}\n{"event": "data_set_loaded", "keys": 3, "seconds": 0.125}\n'
     assert load_seconds_of("perdure", ours) == 0.125
     with pytest.raises(ValueError, match="did not say"):
@@ -77,9 +83,10 @@ def test_rows_are_chosen_by_pattern_and_a_slip_is_told() -> None:
     ids = [row.id for row in rows.chosen_rows(["set-*", "hset-16"], is_quick=False)]
     assert ids == ["set-1", "set-16", "set-64", "hset-16"]
     assert rows.chosen_stages(["save", "set-1"]) == {"save"}
-    assert rows.chosen_stages([]) == set(rows.STAGES)
+    assert rows.chosen_stages([]) == {*rows.STAGES, *rows.LOG_STAGES}
     assert rows.unmatched(["set-*", "sat-16", "load"]) == ["sat-16"]
-    assert len({row.id for row in rows.ROWS}) == len(rows.ROWS)
+    every = [row.id for row in (*rows.ROWS, *rows.LOG_ROWS)]
+    assert len(set(every)) == len(every)
 
 
 def test_a_quick_row_differs_in_counts_only() -> None:
@@ -131,4 +138,34 @@ def test_an_error_among_the_replies_stops_the_run() -> None:
 
 
 def test_every_server_has_a_title() -> None:
-    assert set(TITLES) == set(NAMES)
+    assert set(TITLES) == {*NAMES, UNLOGGED}
+
+
+def test_the_log_is_said_to_every_server() -> None:
+    """Our embedded default is `appendonly yes`: without the word a row would measure the log."""
+    assert log_arguments("") == ("--appendonly", "no")
+    assert log_arguments("always")[:4] == ("--appendonly", "yes", "--appendfsync", "always")
+
+
+def test_rows_of_a_log_say_policy_and_clients() -> None:
+    ids = [row.id for row in rows.LOG_ROWS]
+    assert ids[:4] == ["always-c1", "always-c50", "always-c200", "everysec-1"]
+    assert rows.title_of("always-c1") == "SET always, 1 client"
+    assert rows.title_of("everysec-16") == "SET everysec P=16"
+    assert "-c 200" in " ".join(rows.LOG_ROWS[2].arguments())
+
+
+def test_fsyncs_count_on_files_of_the_log_only() -> None:
+    trace = (
+        "7 fdatasync(12</d/appendonlydir/appendonly.aof.1.incr.aof>) = 0\n"
+        "7 fsync(4</d/appendonlydir/appendonly.aof.manifest>) = 0\n"
+        "8 fdatasync(12</d/a.1.incr.aof> <unfinished ...>\n"
+        "8 <... fdatasync resumed>) = 0\n"
+    )
+    assert fsyncs_of(trace) == 2
+
+
+def test_a_folder_in_memory_is_no_disk() -> None:
+    mounts = "/dev/vda / ext4 rw 0 0\ntmpfs /fast tmpfs rw 0 0\n"
+    assert disk_of(Path("/var/x"), mounts) == "ext4, a disk"
+    assert disk_of(Path("/fast/x"), mounts) == "tmpfs, which is memory: fsync costs nothing"
