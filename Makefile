@@ -35,6 +35,11 @@ diff: packages ## A million random calls to a real redis-server and to the engin
 	PERDURE_TEST_SEED=$${PERDURE_TEST_SEED:-$$(date +%s)} PERDURE_COMPAT_CALLS=$${PERDURE_COMPAT_CALLS:-1000000} \
 	  cargo test --locked $(CARGO_IN) -p perdure-engine --test compat_redis -- --nocapture
 
+.PHONY: soak
+soak: packages ## A thousand kills and a thousand power cuts of the engine under load; PERDURE_TEST_SEED repeats a run
+	PERDURE_TEST_SEED=$${PERDURE_TEST_SEED:-$$(date +%s)} PERDURE_CRASHES=$${PERDURE_CRASHES:-1000} \
+	  cargo test --locked $(CARGO_IN) -p perdure-engine --test crash -- --nocapture
+
 .PHONY: build
 build: $(BIN)/perdure ## Make .venv with the engine and the perdure command
 

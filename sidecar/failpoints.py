@@ -2,19 +2,22 @@
 
 `PERDURE_FAILPOINTS="name=kill;name2=error:ENOSPC;name3=pause:FILE"` is read once, at import;
 without it a hit costs one dictionary look-up. The engine reads the same variable for its own
-names. Every name is listed in `docs/operations/failpoints.md`.
+names; `kill@3`, the third hit, is for those only. Every name is listed in
+`docs/operations/failpoints.md`.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import re
 import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 _PAUSE_POLL_SECONDS = 0.01
+_KILL = re.compile(r"kill(@[1-9][0-9]*)?")
 
 
 def parse_failpoints(text: str) -> dict[str, str]:
@@ -24,7 +27,7 @@ def parse_failpoints(text: str) -> dict[str, str]:
         name, separator, action = part.partition("=")
         kind, _, argument = action.partition(":")
         is_sound = (
-            action == "kill"
+            _KILL.fullmatch(action) is not None
             or (kind == "error" and hasattr(errno, argument))
             or (kind == "pause" and argument != "")
         )

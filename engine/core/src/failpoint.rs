@@ -1,6 +1,6 @@
 //! Failpoints: named places where a test can kill the process, fail a step or hold it. Off unless
-//! `PERDURE_FAILPOINTS` was set at start; then `name=kill;name=error:ENOSPC;name=pause:FILE`. The
-//! table of names is `docs/operations/failpoints.md`.
+//! `PERDURE_FAILPOINTS` was set at start; then `name=kill;name=kill@3;name=error:ENOSPC;
+//! name=pause:FILE`. The table of names is `docs/operations/failpoints.md`.
 //!
 //! [`hit`] also runs in the fork child (I1): it takes no lock and allocates nothing, so everything
 //! that it needs is made when arming. A replaced table is leaked on purpose: somebody may be held
@@ -8,10 +8,11 @@
 
 use std::ffi::CString;
 use std::io;
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
 enum Action {
-    Kill,
+    /// At the hit that makes this 0. A fork child counts on its own.
+    Kill(AtomicU64),
     Error(i32),
     Pause(CString),
 }
@@ -46,7 +47,7 @@ fn parse(text: &str) -> Result<Table, String> {
     for item in text.split(';').map(str::trim).filter(|item| !item.is_empty()) {
         let (name, action) = item.split_once('=').ok_or_else(|| format!("no `=` in {item:?}"))?;
         let action = match action.split_once(':') {
-            None if action == "kill" => Action::Kill,
+            None if action.starts_with("kill") => Action::Kill(hits_to_kill(action, item)?.into()),
             Some(("error", errno)) => Action::Error(errno_by_name(errno)?),
             Some(("pause", file)) => {
                 Action::Pause(CString::new(file).map_err(|_| format!("a NUL in {item:?}"))?)
@@ -56,6 +57,16 @@ fn parse(text: &str) -> Result<Table, String> {
         armed.push((name.to_owned(), action));
     }
     Ok(armed)
+}
+
+/// `kill`: the first hit; `kill@N`: the Nth.
+fn hits_to_kill(action: &str, item: &str) -> Result<u64, String> {
+    let hits = match action.split_once('@') {
+        None if action == "kill" => Some(1),
+        Some(("kill", hits)) => hits.parse().ok().filter(|hits| *hits > 0),
+        _ => None,
+    };
+    hits.ok_or_else(|| format!("unknown failpoint action in {item:?}"))
 }
 
 fn errno_by_name(name: &str) -> Result<i32, String> {
@@ -85,7 +96,8 @@ pub fn hit(name: &str) -> io::Result<()> {
         return Ok(());
     };
     match action {
-        Action::Kill => kill_self(),
+        Action::Kill(hits) if hits.fetch_sub(1, Ordering::Relaxed) > 1 => Ok(()),
+        Action::Kill(_) => kill_self(),
         Action::Error(errno) => Err(io::Error::from_raw_os_error(*errno)),
         Action::Pause(file) => pause(file),
     }
@@ -125,11 +137,15 @@ mod tests {
 
     #[test]
     fn a_text_in_another_form_is_refused() {
-        for text in ["name", "name=stop", "name=error:EWHAT", "name=pause"] {
+        let texts =
+            ["name", "name=stop", "name=error:EWHAT", "name=pause", "name=kill@", "a=kill@0"];
+        for text in texts {
             assert!(parse(text).is_err(), "{text}");
         }
         let armed = parse(" a=kill; b=error:ENOSPC ;c=pause:/tmp/x;").unwrap();
         assert_eq!(armed.len(), 3);
+        let third = parse("a=kill@3").unwrap();
+        assert!(matches!(&third[0].1, Action::Kill(hits) if hits.load(Ordering::Relaxed) == 3));
         assert!(matches!(armed[1].1, Action::Error(libc::ENOSPC)));
     }
 }

@@ -204,6 +204,9 @@ pub fn commands_of(mut bytes: &[u8]) -> Vec<Vec<Vec<u8>>> {
 pub struct Random(u64);
 
 impl Random {
+    pub fn from_seed(seed: u64) -> Self {
+        Self(seed)
+    }
     pub fn from_environment(test: &str) -> Self {
         let seed = std::env::var("PERDURE_TEST_SEED").ok().and_then(|text| text.parse().ok());
         // Two servers with clocks of their own are compared: the same calls at each run unless a
