@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! below=DIR            only calls on files below this folder count, and may go wrong
+//! named=TEXT           and whose own name has this in it
 //! from=FILE            calls count only while FILE exists (without it: from the start)
 //! counts=FILE          FILE holds the counters: one u64 in native order for each kind, then of all
 //! journal=FILE         a line for each call (see `shim`)
@@ -81,6 +82,7 @@ pub struct Order {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Orders {
     pub below: Vec<u8>,
+    pub named: Vec<u8>,
     pub from: Option<CString>,
     pub counts: Option<CString>,
     pub journal: Option<CString>,
@@ -99,6 +101,7 @@ pub fn parse(text: &str) -> Result<Orders, String> {
             "below" if value.starts_with('/') => {
                 made.below = value.trim_end_matches('/').as_bytes().to_vec();
             }
+            "named" => made.named = value.as_bytes().to_vec(),
             "from" => made.from = Some(c_string(value)?),
             "counts" => made.counts = Some(c_string(value)?),
             "journal" => made.journal = Some(c_string(value)?),

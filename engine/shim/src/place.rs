@@ -64,6 +64,12 @@ impl Place {
         }
     }
 
+    /// Whether the file's own name has `text` in it.
+    pub fn is_named(&self, text: &[u8]) -> bool {
+        let name = self.bytes().rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+        text.is_empty() || name.windows(text.len()).any(|part| part == text)
+    }
+
     /// `link` ends with a NUL.
     fn read_link(&mut self, link: &[u8]) {
         // SAFETY: a string with its NUL, and a buffer of that length.
@@ -94,6 +100,7 @@ mod tests {
     fn a_folder_holds_itself_and_what_is_in_it() {
         let place = Place::of_name(c"/a/bc/d");
         assert!(place.is_below(b"/a/bc") && place.is_below(b"/a/bc/d"));
+        assert!(place.is_named(b"d") && place.is_named(b"") && !place.is_named(b"bc"));
         assert!(!place.is_below(b"/a/b") && !place.is_below(b"/a/bc/d/e"));
     }
 

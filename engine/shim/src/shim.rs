@@ -67,7 +67,9 @@ pub fn judge(kind: Kind, place: impl FnOnce() -> Place) -> (Verdict, Option<Call
     };
     let place = place();
     let errno = errno();
-    if !place.is_below(&shim.orders.below) || !shim.orders.from.as_deref().is_none_or(is_there) {
+    let (below, named) = (&shim.orders.below, &shim.orders.named);
+    let is_ours = place.is_below(below) && place.is_named(named);
+    if !is_ours || !shim.orders.from.as_deref().is_none_or(is_there) {
         set_errno(errno);
         return (Verdict::Make, None);
     }
