@@ -36,9 +36,11 @@ diff: packages ## A million random calls to a real redis-server and to the engin
 	  cargo test --locked $(CARGO_IN) -p perdure-engine --test compat_redis -- --nocapture
 
 .PHONY: soak
-soak: packages ## A thousand kills and a thousand power cuts of the engine under load; PERDURE_TEST_SEED repeats a run
+soak: packages ## Kills, power cuts, cut logs and failing disks by the thousand; PERDURE_TEST_SEED repeats a run
 	PERDURE_TEST_SEED=$${PERDURE_TEST_SEED:-$$(date +%s)} PERDURE_CRASHES=$${PERDURE_CRASHES:-1000} \
 	  cargo test --locked $(CARGO_IN) -p perdure-engine --test crash -- --nocapture
+	cargo test --locked $(CARGO_IN) -p perdure-engine --test boot -- --ignored
+	cargo test --locked $(CARGO_IN) -p perdure-shim --test disk -- --ignored
 
 .PHONY: build
 build: $(BIN)/perdure ## Make .venv with the engine and the perdure command
