@@ -166,6 +166,27 @@ fn function_libraries_are_kept_by_name() {
 }
 
 #[test]
+fn redis_8_s_way_to_log_a_field_is_understood() {
+    let lines =
+        ["HSET h a 1 x y", "HSETEX h KEEPTTL FIELDS 2 a 1.5 b 2", "hsetex i keepttl fields 1 c 3"];
+    let plain = ["HSET h a 1.5 x y b 2", "HSET i c 3"];
+    let (as_written, commands) = replayed("hsetex", &log(&lines)).unwrap();
+    assert_eq!(commands, 3);
+    let (as_meant, _) = replayed("hset", &log(&plain)).unwrap();
+    assert_eq!(as_written.digest(), as_meant.digest());
+    for (line, reason) in [
+        ("HSETEX h PXAT 9999999999999 FIELDS 1 a 1", "'HSETEX' with 'PXAT': a field cannot"),
+        ("HSETEX h KEEPTTL FIELDS 2 a 1", "'HSETEX' with 6 arguments"),
+        ("HSETEX h KEEPTTL FIELDS 9223372036854775808 a 1", "'HSETEX' with 6 arguments"),
+        ("HSETEX h KEEPTTL FIELDS 0", "'HSETEX' with 4 arguments"),
+        ("HSETEX", "'HSETEX' with ''"),
+    ] {
+        let error = replayed("hsetex-refused", &log(&[line])).unwrap_err();
+        assert!(context(&error, "reason").starts_with(reason), "{line}: {}", error.message);
+    }
+}
+
+#[test]
 fn what_cannot_be_executed_is_refused_with_its_place() {
     let before = ["SELECT 0", "SET a 1", "#TS:1"];
     let place = log(&before).len();

@@ -156,7 +156,7 @@ impl Work<'_> {
     #[cold]
     fn refuse(&self, code: &'static str, place: u64, reason: &str) -> EngineError {
         let (path, offset) = (self.stretch.path.display(), self.stretch.from + place);
-        let hint = "See what is whole with: perdure aof check PATH. Nothing was changed.";
+        let hint = format!("`perdure aof check {path}` looks at it. Nothing was changed.");
         EngineError::new(code, format!("{path}, offset {offset}: {reason}"), hint)
             .with("path", path.to_string())
             .with("offset", offset.to_string())

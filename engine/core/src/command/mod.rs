@@ -15,6 +15,7 @@ mod list;
 mod lookup;
 mod replay;
 mod replay_functions;
+mod replay_hsetex;
 mod scanning;
 mod server;
 mod set;

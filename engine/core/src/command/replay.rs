@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU16, AtomicU32, AtomicU64};
 use parking_lot::Mutex;
 
 use super::replay_functions::replay_function;
+use super::replay_hsetex;
 use super::table::spec::{READONLY, WRITE};
 use super::table::{Resolved, Spec};
 use super::{Cx, Known};
@@ -97,6 +98,11 @@ impl Replayer {
     ) -> Result<(), String> {
         if known.is_none() && args.get(0).eq_ignore_ascii_case(b"function") {
             return replay_function(&mut state.keyspace, args);
+        }
+        if known.is_none() && args.get(0).eq_ignore_ascii_case(replay_hsetex::NAME) {
+            let ranges = replay_hsetex::as_hset(args)?;
+            let known = Known::look_up(replay_hsetex::STANDS_FOR);
+            return self.step(state, args.at(&ranges), known, now_ms);
         }
         let spec = admit(args, known)?;
         if !spec.has(WRITE) && self.frame.takes(spec)? {
@@ -201,6 +207,9 @@ impl Survey {
         let known = Known::look_up(args.get(0));
         if known.is_none() && args.get(0).eq_ignore_ascii_case(b"function") {
             return Ok("function");
+        }
+        if known.is_none() && args.get(0).eq_ignore_ascii_case(replay_hsetex::NAME) {
+            return replay_hsetex::as_hset(args).map(|_| "hsetex");
         }
         let spec = admit(args, known)?;
         if !spec.has(WRITE) {

@@ -39,6 +39,17 @@ impl<'a> Args<'a> {
     pub fn first(&self, count: usize) -> Self {
         Self { buffer: self.buffer, ranges: self.ranges.get(..count).unwrap_or(self.ranges) }
     }
+    /// Where the arguments stand.
+    pub fn ranges(&self) -> &'a [Range] {
+        self.ranges
+    }
+    /// Others of the same bytes, such as some of these.
+    pub fn at<'b>(&self, ranges: &'b [Range]) -> Args<'b>
+    where
+        'a: 'b,
+    {
+        Args { buffer: self.buffer, ranges }
+    }
     /// All arguments in order.
     pub fn iter(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         let whole = *self;

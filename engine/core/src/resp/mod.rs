@@ -6,6 +6,6 @@ pub mod inline;
 pub mod parse;
 pub mod reply;
 
-pub use args::Args;
+pub use args::{Args, Range};
 pub use parse::{Batch, Parser};
 pub use reply::Reply;

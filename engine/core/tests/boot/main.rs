@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // how a test fails
 
 mod every_byte;
+mod killed;
 mod refusals;
 #[path = "../running/mod.rs"]
 mod running;
