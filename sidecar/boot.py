@@ -248,8 +248,9 @@ def _check_log_left_aside(files: DataSetFiles) -> None:
     raise BootRefusedError(
         f"there is no {files.rdb}, but a log, {log}, which appendonly no leaves aside",
         code="BOOT_SOURCE_AMBIGUOUS",
-        hint="Start from the log: perdure serve ... -- --appendonly yes | or without data: "
-        "PERDURE_SERVER__BOOT_SOURCE=empty perdure serve ...",
+        # Not BOOT_SOURCE=empty: of a log that was on, the engine would refuse that.
+        hint="Start from the log: perdure serve ... -- --appendonly yes | or without it: move "
+        f"{log.parent if log == files.log else log} away.",
         context={"path": log},
     )
 

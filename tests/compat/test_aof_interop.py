@@ -13,16 +13,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.dataset import write_dataset
-from tests.support.peers import PeerServer
-from tests.support.processes import Sidecar, debian_tool, wait_for
+from tests.support.dataset import SCORES, write_dataset
+from tests.support.peers import PeerServer, peer_binary
+from tests.support.processes import Sidecar, wait_for
 from tests.support.random_writes import write_at_random
 from tests.support.shell import run
 
-KEYS = 3_000
-CALLS = 20_000
+KEYS = 1_000
+CALLS = 5_000
 SEED = 20_261_123
 LOGGED = ("--appendonly", "yes", "--auto-aof-rewrite-percentage", "0")
+# Valkey 9.1 forgets the sign of -0 in a packed sorted set.
+SIGNED = (*(score for score in SCORES if score != b"-0"), b"-17")
 PEERS = ("redis-7.0", "redis-8.2", "valkey-9.1")
 
 needs_redis_62 = pytest.mark.skipif(
@@ -55,7 +57,7 @@ def digest_at(peer: PeerServer, folder: Path) -> str:
 
 def fill(port: int) -> None:
     """Write every shape of value, then random calls over it."""
-    write_dataset(port, KEYS, SEED)
+    write_dataset(port, KEYS, SEED, scores=SIGNED)
 
 
 def rewritten(server: Sidecar | PeerServer) -> None:
@@ -83,6 +85,14 @@ def work(server: Sidecar | PeerServer, port: int, *, is_rewriting: bool) -> None
         write_at_random(client, CALLS, SEED)
 
 
+def check(name: str, manifest: Path, folder: Path) -> None:
+    """Let a peer's redis-check-aof look at a log: the server's program under another name."""
+    folder.mkdir()
+    checker = folder / "redis-check-aof"
+    checker.symlink_to(peer_binary(name, folder).resolve())
+    assert "All AOF files and manifest are valid" in run(checker, manifest).stdout, name
+
+
 def start_peer_on(name: str, data: Path, folder: Path, args: Sequence[str] = ()) -> PeerServer:
     """Start a peer on a copy of the log in `data`."""
     folder.mkdir(parents=True)
@@ -90,9 +100,10 @@ def start_peer_on(name: str, data: Path, folder: Path, args: Sequence[str] = ())
     return PeerServer(name, folder, *LOGGED, *args)
 
 
-@pytest.mark.parametrize("is_rewriting", [False, True], ids=["", "rewritten"])
-@pytest.mark.parametrize("end", ["stop", "kill"])
-@pytest.mark.parametrize("preamble", ["yes", "no"])
+@pytest.mark.parametrize(
+    ("preamble", "end", "is_rewriting"),
+    [("yes", "stop", False), ("yes", "kill", True), ("no", "stop", True), ("no", "kill", False)],
+)
 def test_peers_start_on_our_log(
     tmp_path: Path, preamble: str, end: str, *, is_rewriting: bool
 ) -> None:
@@ -103,14 +114,16 @@ def test_peers_start_on_our_log(
         work(sidecar, sidecar.ports["resp"], is_rewriting=is_rewriting)
         digest = sidecar.digest()
         if end == "kill":
-            sidecar.process.kill()
-            sidecar.process.wait(30)
+            sidecar.kill()
+        else:
+            assert sidecar.stop() == 0
     if end == "kill":
         with logged(ours, *args) as sidecar:  # our own recovery, then an orderly end
             assert sidecar.digest() == digest
+            assert sidecar.stop() == 0
     manifest = ours / "data" / "appendonlydir" / "appendonly.aof.manifest"
-    assert "All AOF files" in run(debian_tool("redis-check-aof"), manifest).stdout
     for name in PEERS:
+        check(name, manifest, tmp_path / f"checker-of-{name}")
         folder = tmp_path / name
         with start_peer_on(name, ours / "data", folder, ("--aof-load-truncated", "no")) as peer:
             assert digest_at(peer, tmp_path / f"rdb-of-{name}") == digest, name
@@ -134,6 +147,7 @@ def test_we_start_on_the_log_of_a_peer(tmp_path: Path, name: str, *, is_rewritin
         with sidecar.client() as client:
             write_at_random(client, 500, SEED + 1)
         digest = sidecar.digest()
+        assert sidecar.stop() == 0
     with start_peer_on(name, ours / "data", tmp_path / "back") as peer:
         assert digest_at(peer, tmp_path / "rdb-of-it") == digest
 
@@ -143,7 +157,7 @@ def test_a_log_goes_back_and_forth(tmp_path: Path, name: str) -> None:
     """Another server writes to our log: it is accepted, said so, and begins a new epoch."""
     data = tmp_path / "ours" / "data"
     digest = ""
-    for number in range(3):
+    for number in range(2):
         with logged(tmp_path / "ours") as sidecar:
             if digest:
                 assert sidecar.digest() == digest
@@ -151,6 +165,7 @@ def test_a_log_goes_back_and_forth(tmp_path: Path, name: str) -> None:
             with sidecar.client() as client:
                 write_at_random(client, 500, SEED + number)
             digest = sidecar.digest()
+            assert sidecar.stop() == 0
         folder = tmp_path / f"peer-{number}"
         with start_peer_on(name, data, folder) as peer:
             assert digest_at(peer, tmp_path / f"rdb-a-{number}") == digest
@@ -165,6 +180,7 @@ def test_a_log_goes_back_and_forth(tmp_path: Path, name: str) -> None:
 @needs_redis_62
 @pytest.mark.parametrize("form", ["commands", "preamble"])
 def test_the_one_file_of_redis_62_is_upgraded(tmp_path: Path, form: str) -> None:
+    """Killed, so that its tail is what it is; then Redis 7.0 starts on what we made of it."""
     data = tmp_path / "ours" / "data"
     data.mkdir(parents=True)
     with PeerServer("redis-6.2", tmp_path / "origin", *LOGGED) as peer:
@@ -174,6 +190,7 @@ def test_the_one_file_of_redis_62_is_upgraded(tmp_path: Path, form: str) -> None
     shutil.copy(tmp_path / "origin" / "appendonly.aof", data / "appendonly.aof")
     with logged(tmp_path / "ours") as sidecar:
         assert sidecar.digest() == digest
+        assert sidecar.stop() == 0
     assert not (data / "appendonly.aof").exists()
     with start_peer_on("redis-7.0", data, tmp_path / "next") as peer:
         assert peer.digest() == digest
