@@ -75,19 +75,27 @@ impl StateFile {
     /// # Errors
     /// I/O codes.
     pub fn replace(&self, dir: &Path) -> Result<()> {
-        let path = Self::path(dir);
-        let wrap = |error| EngineError::from_io("replace", &path, &error);
-        failpoint::hit("aof.before_state").map_err(wrap)?;
-        durable::replace_file(&path, &self.to_bytes())?;
-        failpoint::hit("aof.after_state").map_err(wrap)
+        Self::commit(self.prepare(dir)?)
     }
 
-    /// The first half of [`StateFile::replace`].
+    /// The first half of [`StateFile::replace`], which takes what room the disk must have.
     ///
     /// # Errors
     /// I/O codes.
     pub fn prepare(&self, dir: &Path) -> Result<durable::Prepared> {
         durable::prepare_bytes(&Self::path(dir), &self.to_bytes())
+    }
+
+    /// The second half.
+    ///
+    /// # Errors
+    /// I/O codes.
+    pub fn commit(prepared: durable::Prepared) -> Result<()> {
+        let path = prepared.target.clone();
+        let wrap = |error| EngineError::from_io("replace", &path, &error);
+        failpoint::hit("aof.before_state").map_err(wrap)?;
+        prepared.commit()?;
+        failpoint::hit("aof.after_state").map_err(wrap)
     }
 
     fn to_bytes(&self) -> Vec<u8> {

@@ -24,6 +24,7 @@ use serde_json::json;
 
 use super::cut::check_ready;
 use super::save::Patient;
+use super::switch_log::say_off;
 use super::table::thread_failed;
 use crate::aof::growth::LogWork;
 use crate::aof::layout::Layout;
@@ -163,6 +164,9 @@ fn rewrite(shared: &Arc<Shared>, work: LogWork) -> Result<CutReport> {
     });
     let report = report.inspect_err(|_| files.give_up())?;
     files.settle_begin(log.as_deref()).inspect_err(|_| files.give_up())?;
+    if log.is_none() {
+        say_off(&files.dir)?; // a start with the log on is to know that this is none
+    }
     files.commit()?;
     hit("aof.base_listed", &files.layout)?;
     if let Some(log) = &log {

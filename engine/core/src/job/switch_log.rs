@@ -214,10 +214,15 @@ fn switch_on(
         .and_then(|size_bytes| new.log.get()?.bind(FSYNC_PATIENCE).map(|()| size_bytes))
         .inspect_err(|_| new.files.give_up())?;
     hit("aof.bound", &dir)?;
-    new.files.commit()?;
     (said.is_log_on, said.last_epoch, said.parent) = (true, new.epoch, None);
     (said.boot_id, said.ended) = (boot_id(), None);
-    said.replace(&dir).inspect_err(|_| new.take_back())?;
+    // Behind the manifest nothing is left that a full disk could refuse.
+    let saying = said.prepare(&dir).inspect_err(|_| new.files.give_up())?;
+    new.files.commit()?;
+    StateFile::commit(saying).inspect_err(|_| {
+        new.take_back();
+        let _ = say_off(&dir);
+    })?;
     hit("aof.switched_on", &dir)?;
     let mut state = shared.state.lock();
     // What another call has set meanwhile stays.
@@ -248,7 +253,7 @@ fn still_to_be_set(shared: &Shared, setting: &Setting) -> Result<Option<Config>>
 }
 
 /// The state file says that there is no log. Gives what it says.
-fn say_off(dir: &Path) -> Result<StateFile> {
+pub(super) fn say_off(dir: &Path) -> Result<StateFile> {
     let known = StateFile::read(dir)?;
     let said = StateFile { is_log_on: false, ..known.clone().unwrap_or_default() };
     if known.as_ref() != Some(&said) {

@@ -24,7 +24,7 @@ use parking_lot::{Mutex, MutexGuard};
 use peer::Peer;
 use perdure_engine::clock::Clock;
 use perdure_engine::failpoint;
-use running::{Client, Dir, Engine, PATIENCE, start, start_with, wait_until};
+use running::{Client, Dir, Engine, PATIENCE, launch, start, start_with, wait_until};
 use serde_json::Value;
 
 /// Tests of this file take turns; what one armed is gone when the next begins.
@@ -60,10 +60,22 @@ fn assert_starts(dir: &Dir, keys: usize, digest: &str, step: &str) {
 }
 
 fn start_on_log(dir: &Dir) -> Engine {
+    start_with(&options_with_log(dir), Clock::system())
+}
+
+fn options_with_log(dir: &Dir) -> Value {
     let mut options = running::options(&dir.0);
     let args = options["redis_args"].as_array_mut().unwrap();
     args.extend(["--appendonly", "yes"].map(Into::into));
-    start_with(&options, Clock::system())
+    options
+}
+
+/// The code with which our own start on the log in `dir` refuses.
+fn refusal_of(dir: &Dir) -> String {
+    let copy = copy_of(dir);
+    let engine = launch(&options_with_log(&copy), Clock::system());
+    let failed = |event: &Value| event["event"] == "state" && event["state"] == "failed";
+    engine.wait_event(failed)["error"]["code"].as_str().unwrap().to_owned()
 }
 
 /// Ask for a rewrite and wait until its manifest stands.

@@ -84,6 +84,11 @@ fn without_a_log_a_rewrite_writes_a_base() {
     rewrite(&engine, &mut client);
     assert_eq!(replayed(&dir), client.digest());
     assert_eq!(log_files(&dir).len(), 2, "{:?}", log_files(&dir));
+    crate::assert_starts(&dir, 300, &client.digest(), "there is nothing else");
+    // What is written now, only dump.rdb has: a start with the log on must not pass it over.
+    client.fill("later", 10, "value");
+    assert_eq!(client.command(&["SAVE"]), "+OK");
+    assert_eq!(crate::refusal_of(&dir), "AOF_STALE");
 }
 
 #[test]
