@@ -20,7 +20,7 @@ from bench.rows import ALWAYS, Row
 from bench.servers import TITLES, start
 
 COUNTED_REQUESTS = {1: 2_000, 50: 20_000, 200: 20_000}  # by clients
-TIMED_SECONDS = 4.0  # of a policy that fsyncs by time
+TIMED_SECONDS = 3.0  # of a policy that fsyncs by time
 _FSYNC = re.compile(r"\b(?:fsync|fdatasync)\(\d+<[^>]*\.aof>")
 
 

@@ -90,10 +90,10 @@ LOG_ROWS = (
     Row("SET", 1, 15_000, fillings.STRINGS, policy=ALWAYS, clients=1),
     Row("SET", 1, 200_000, fillings.STRINGS, policy=ALWAYS),
     Row("SET", 1, 200_000, fillings.STRINGS, policy=ALWAYS, clients=200),
-    Row("SET", 1, 300_000, fillings.STRINGS, policy=EVERYSEC),
+    Row("SET", 1, 200_000, fillings.STRINGS, policy=EVERYSEC),
     Row("SET", 16, 2_000_000, fillings.STRINGS, policy=EVERYSEC),
-    Row("SET", 1, 300_000, fillings.STRINGS, policy=NO),
-    Row("SET", 16, 2_000_000, fillings.STRINGS, policy=NO),
+    Row("SET", 1, 200_000, fillings.STRINGS, policy=NO),
+    Row("SET", 16, 1_000_000, fillings.STRINGS, policy=NO),
 )
 
 
