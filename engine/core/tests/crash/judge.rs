@@ -109,3 +109,35 @@ impl Story<'_> {
         text
     }
 }
+
+#[test]
+fn a_lost_write_a_changed_order_and_an_unseen_value_are_found() {
+    use crate::{clients::Told, model::Unit};
+    let words = |text: &str| text.split(' ').map(str::to_owned).collect();
+    let unit = |text: &str, is_counting| Unit {
+        commands: vec![words(text)],
+        is_transaction: false,
+        is_counting,
+    };
+    let units =
+        [("INCR c0:count", true), ("RPUSH c0:list:0 a", false), ("RPUSH c0:list:0 b", false)];
+    let units: Vec<Unit> = units.iter().map(|(text, counts)| unit(text, *counts)).collect();
+    let told = |count| Told { at_ns: 0, count };
+    let sent = Sent { units: units.clone(), told: vec![told(Some(1)), told(None)] };
+    let base = State::new();
+    let seen = Seen { last: 1, is_restored: false };
+    let story = Story { client: 0, base: &base, sent: &sent, seen, least: 2, most: usize::MAX };
+    let after = |numbers: &[usize]| {
+        let mut state = State::new();
+        numbers.iter().for_each(|number| units[*number].apply(&mut state));
+        state
+    };
+    assert!(story.explain(&after(&[0, 1]), true).is_some());
+    assert!(story.explain(&after(&[0, 1, 2]), true).is_some(), "what was not told may be there");
+    assert!(story.explain(&after(&[0]), true).is_none(), "an answered write is lost");
+    assert!(story.explain(&after(&[0, 2, 1]), true).is_none(), "the order is another");
+    assert!(story.explain(&after(&[0, 1, 1]), true).is_none(), "a write is there twice");
+    assert!(story.explain_restored(&after(&[2]), 2, true).is_some(), "restored after two");
+    let saw_more = Story { seen: Seen { last: 2, ..seen }, ..story };
+    assert!(saw_more.explain(&after(&[0, 1]), true).is_none(), "a reader saw what is gone");
+}

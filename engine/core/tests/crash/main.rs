@@ -27,6 +27,8 @@ use chain::Chain;
 use harness::Random;
 use matrix::{Case, Work};
 
+/// A step that is tried so often must be reached.
+const TRIES_TO_REACH: usize = 8;
 /// Lives of one data dir.
 const LIVES_MAX: usize = 5;
 
@@ -72,6 +74,8 @@ fn crash(test: &str, count: usize, is_power_cut: bool) {
     }
     for ((work, step), (tried, reached)) in &reached {
         eprintln!("{test}: {work:?} {step}: {reached} of {tried}");
+        let is_long = *tried >= TRIES_TO_REACH && *step != "any";
+        assert!(*reached > 0 || !is_long, "{work:?} never comes to {step}");
     }
 }
 

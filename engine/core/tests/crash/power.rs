@@ -189,3 +189,40 @@ fn forget_pages(bytes: &mut [u8], durable: usize, draw: &mut Random) {
         }
     }
 }
+
+/// The canary of this room: if the calls were not seen any more, nothing would ever be missing.
+#[test]
+fn only_what_was_fsynced_is_there_after_every_cut() {
+    use std::io::Write as _;
+    let home = crate::running::Dir::new();
+    let [root, events, graves, boot] =
+        ["root", "events", "graves", "boot"].map(|name| home.0.join(name));
+    std::fs::create_dir(&root).unwrap();
+    std::fs::write(root.join("found"), "found").unwrap();
+    crate::disk::trace(&root, &events, &graves, &boot);
+    let write = |name: &str, bytes: &[u8]| {
+        let mut file = std::fs::File::create(root.join(name)).unwrap();
+        file.write_all(bytes).unwrap();
+        file
+    };
+    let mut sure = write("sure", &[b's'; 5000]);
+    sure.sync_data().unwrap();
+    std::fs::File::open(&root).unwrap().sync_all().unwrap();
+    sure.write_all(&[b'u'; 5000]).unwrap();
+    write("named later", b"1").sync_all().unwrap();
+    std::fs::rename(root.join("named later"), root.join("found")).unwrap();
+    let mut draw = Random::from_environment("power_cut");
+    let mut outcomes = std::collections::BTreeSet::new();
+    for number in 0..200 {
+        let after = home.0.join(format!("after-{number}"));
+        cut(&root, &events, &graves, &after, &mut draw);
+        let bytes = std::fs::read(after.join("sure")).unwrap();
+        assert!(bytes[..5000].iter().all(|byte| *byte == b's'), "these were fsynced");
+        let found = std::fs::read_to_string(after.join("found")).unwrap();
+        assert!(found == "found" || found == "1", "a rename is whole");
+        let is_whole = bytes.len() == 10_000 && !bytes.contains(&0);
+        outcomes.extend([format!("found {found}"), format!("whole {is_whole}")]);
+        outcomes.insert(format!("zeros {}", bytes.contains(&0)));
+    }
+    assert_eq!(outcomes.len(), 6, "{outcomes:?}");
+}
