@@ -67,6 +67,12 @@ def test_prometheus_scrapes_fork_time_and_snapshots(sidecar: Sidecar, prometheus
     lag = "perdure_aof_fsync_lag_seconds"
     assert scraped(f"{lag} >= 0")
     with sidecar.client() as client:
+        assert client.set("key", "value")
+    assert scraped("histogram_quantile(0.99, perdure_aof_fsync_duration_seconds_bucket) > 0")
+    assert scraped("histogram_quantile(0.99, perdure_aof_write_to_fsync_seconds_bucket) > 0")
+    assert scraped("perdure_aof_unsynced_bytes == 0 and perdure_aof_size_bytes > 0")
+    assert scraped("sum(perdure_aof_errors_total) == 0")
+    with sidecar.client() as client:
         assert client.config_set("appendonly", "no")
     wait_for(lambda: _query(prometheus, lag) is None, "no lag without a log", 30)
 

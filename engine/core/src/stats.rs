@@ -143,7 +143,7 @@ pub struct GrowthFigures {
     /// Whether one runs.
     pub is_rewriting: bool,
     /// Seconds that the last one took, if there was one.
-    pub last_seconds: Option<i64>,
+    pub last_seconds: Option<f64>,
 }
 
 /// Upper edges of duration histograms, seconds: 1-2.5-5 steps from 100 us to 10 s.

@@ -2,6 +2,8 @@
 //! rewriting failed lately. Pure rules and plain numbers under the engine lock, no clock of their
 //! own. What a rewrite does is `job::rewrite`.
 
+use std::time::Duration;
+
 use crate::config::Config;
 use crate::stats::GrowthFigures;
 
@@ -53,6 +55,8 @@ pub struct Growth {
     pub last_seconds: i64,
     /// Unix seconds at which the one under way began.
     pub began_unix_s: i64,
+    /// What the last one took, by whoever made it.
+    pub last_duration: Option<Duration>,
     /// Bytes that were copied because somebody wrote while the last one's child ran.
     pub last_cow_bytes: u64,
     delay: Delay,
@@ -71,6 +75,7 @@ impl Default for Growth {
             is_last_failed: false,
             last_seconds: -1,
             began_unix_s: 0,
+            last_duration: None,
             last_cow_bytes: 0,
             delay: Delay::default(),
         }
@@ -90,7 +95,7 @@ impl Growth {
             base_bytes: self.base_bytes,
             ended_total: self.ended_total,
             is_rewriting: self.is_rewriting(),
-            last_seconds: Some(self.last_seconds).filter(|seconds| *seconds >= 0),
+            last_seconds: self.last_duration.map(|duration| duration.as_secs_f64()),
         }
     }
 

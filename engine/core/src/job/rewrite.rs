@@ -18,7 +18,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
@@ -129,6 +129,7 @@ fn start_rewrite(state: &mut State, shared: &Arc<Shared>, work: LogWork) -> Resu
 }
 
 fn run(shared: &Arc<Shared>, work: LogWork) {
+    let began_at = Instant::now();
     let outcome = rewrite(shared, work);
     let mut state = shared.state.lock();
     state.save.is_child_due = false;
@@ -138,6 +139,7 @@ fn run(shared: &Arc<Shared>, work: LogWork) {
         outcome => Some(outcome.is_ok()),
     };
     state.growth.end(is_well, shared.clock.unix_ms().div_euclid(1000));
+    state.growth.last_duration = Some(began_at.elapsed());
     state.save.child_ended.notify_all();
     drop(state);
     match outcome {

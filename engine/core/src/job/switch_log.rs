@@ -155,6 +155,7 @@ fn switch_checked(
     };
     let work = if is_on { LogWork::SwitchOn } else { LogWork::SwitchOff };
     take_work(shared, work, check)?;
+    let began_at = Instant::now();
     let outcome = match work {
         LogWork::SwitchOn => switch_on(shared, setting, check),
         _ => switch_off(shared, setting),
@@ -162,7 +163,10 @@ fn switch_checked(
     let mut state = shared.state.lock();
     let now_unix_s = shared.clock.unix_ms().div_euclid(1000);
     match work {
-        LogWork::SwitchOn => state.growth.end(Some(outcome.is_ok()), now_unix_s),
+        LogWork::SwitchOn => {
+            state.growth.end(Some(outcome.is_ok()), now_unix_s);
+            state.growth.last_duration = Some(began_at.elapsed());
+        }
         _ => state.growth.work = None,
     }
     state.save.child_ended.notify_all();
