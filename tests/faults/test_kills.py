@@ -107,7 +107,8 @@ def test_a_killed_child_fails_the_snapshot_and_nothing_else(tmp_path: Path, step
 
 @pytest.mark.parametrize("step", RESTORE_STEPS_BEFORE + RESTORE_STEPS_AFTER)
 def test_a_kill_during_a_restore_leaves_the_old_data_or_the_new(tmp_path: Path, step: str) -> None:
-    with Sidecar(tmp_path) as sidecar:
+    args = ("--appendonly", "no")
+    with Sidecar(tmp_path, redis_args=args) as sidecar:
         write_strings(sidecar.ports["resp"], KEYS, seed=1)
         wanted = sidecar.digest()
         snapshot = sidecar.json("snapshot", "create")["name"]
@@ -118,12 +119,13 @@ def test_a_kill_during_a_restore_leaves_the_old_data_or_the_new(tmp_path: Path, 
         assert current != wanted
         sidecar.stop()
 
-    with Sidecar(tmp_path, env={"PERDURE_FAILPOINTS": f"{step}=kill"}) as sidecar:
+    env = {"PERDURE_FAILPOINTS": f"{step}=kill"}
+    with Sidecar(tmp_path, redis_args=args, env=env) as sidecar:
         assert sidecar.digest() == current
         assert "Try:" in sidecar.cli("restore", snapshot, code=EXIT_UNAVAILABLE).stderr
         assert sidecar.wait() == -9, f"{step} was never reached: {sidecar.tail()}"
 
-    with Sidecar(tmp_path) as sidecar:
+    with Sidecar(tmp_path, redis_args=args) as sidecar:
         expected = current if step in RESTORE_STEPS_BEFORE else wanted
         assert sidecar.digest() == expected
         assert_every_listed_snapshot_verifies(sidecar, snapshot)
@@ -147,7 +149,11 @@ def test_a_kill_during_a_restore_with_a_log_keeps_what_was_acknowledged(
     with Sidecar(tmp_path, redis_args=args) as sidecar:
         write_strings(sidecar.ports["resp"], KEYS, seed=1)
         wanted = sidecar.digest()
-        snapshot = sidecar.json("snapshot", "create")["name"]
+        created = sidecar.json("snapshot", "create")
+        snapshot, position = created["name"], created["log_position"]
+        state = (sidecar.data / "perdure.state").read_text()
+        assert f"last-epoch {position['epoch']}\n" in state
+        assert int(position["offset"]) > KEYS
         write_strings(sidecar.ports["resp"], KEYS // 2, seed=2)
         with sidecar.client() as client:
             client.set(OLD_DATA, "1")
