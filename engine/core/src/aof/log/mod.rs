@@ -11,6 +11,7 @@
 
 mod failures;
 mod figures;
+mod pace;
 mod sink;
 mod tail;
 mod writer;

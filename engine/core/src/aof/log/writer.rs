@@ -7,9 +7,8 @@
 //!             the thread, each second                                       oldest unsynced byte is
 //!                                                                           2 s old: fsynced
 //! no          the same                          only when asked             written
-//! always      the thread                        the thread, at once: what   fsynced
-//!                                               came meanwhile is the next
-//!                                               group
+//! always      the thread                        the thread, as soon as a    fsynced
+//!                                               group is there (`pace`)
 //! ```
 //! Locks: the engine's, then the tail's; the sink's, then the tail's. Nobody holds the sink's while
 //! an fsync runs, and nobody takes it under the engine lock.
@@ -25,6 +24,7 @@ use serde_json::json;
 
 use super::failures::{fsync_failed, log_failed, log_timeout, write_failed};
 use super::figures::LogFigures;
+use super::pace::Pace;
 use super::sink::{Fsync, Sink, Written};
 use super::tail::Tail;
 use super::{LogSettings, Segment};
@@ -49,6 +49,10 @@ pub struct Writer {
     clock: Arc<Clock>,
     pub tail: Mutex<Tail>,
     sink: Mutex<Sink>,
+    /// The thread's own.
+    pace: Mutex<Pace>,
+    /// The thread waits for a group: nobody wakes it before the log is there.
+    gathers_upto: AtomicU64,
     /// Changed under the tail's lock: what is appended before it is on binds nobody.
     pub is_binding: AtomicBool,
     settings: AtomicU8,
@@ -84,6 +88,8 @@ impl Writer {
             clock: Arc::clone(&shared.clock),
             tail: Mutex::new(tail),
             sink: Mutex::new(Sink::new(segment, end)),
+            pace: Mutex::new(Pace::default()),
+            gathers_upto: AtomicU64::new(0),
             is_binding: AtomicBool::new(false),
             settings: AtomicU8::new(settings.pack()),
             written: AtomicU64::new(end),
@@ -187,11 +193,15 @@ impl Writer {
 
     /// A loop's turn has ended: see [`crate::aof::Log::push`].
     pub fn push(&self) {
-        if self.written.load(Ordering::Acquire) >= self.gate.appended() {
+        let appended = self.gate.appended();
+        if self.written.load(Ordering::Acquire) >= appended {
             return;
         }
         if self.settings().is_each_fsynced() {
-            return self.wake();
+            if appended >= self.gathers_upto.load(Ordering::SeqCst) {
+                self.wake();
+            }
+            return;
         }
         let now = Instant::now();
         let mut sink = self.sink.lock();
@@ -214,6 +224,9 @@ impl Writer {
     /// `None` when it should look again at once.
     pub fn turn(&self) -> Option<Duration> {
         let now = Instant::now();
+        if let Some(pause) = self.gather(now) {
+            return Some(pause);
+        }
         let mut sink = self.sink.lock();
         self.write(&mut sink, now);
         let upto = self.releasable(&mut sink, now);
@@ -232,11 +245,29 @@ impl Writer {
         None
     }
 
+    /// How long to wait for a group, if that is not there yet. [`Writer::push`] ends it, or time: a
+    /// push that has not seen `gathers_upto` yet costs the rest of the patience, nothing else.
+    fn gather(&self, now: Instant) -> Option<Duration> {
+        if !self.settings().is_each_fsynced() || self.is_ending() {
+            self.gathers_upto.store(0, Ordering::SeqCst);
+            return None;
+        }
+        let pace = self.pace.lock();
+        self.gathers_upto.store(pace.target(), Ordering::SeqCst);
+        let pause = pace.pause(self.gate.appended(), now);
+        if pause.is_none() {
+            self.gathers_upto.store(0, Ordering::SeqCst);
+        }
+        pause
+    }
+
     /// What an fsync's end means.
     fn settle(&self, fsync: &Fsync, outcome: io::Result<()>) {
         let now = Instant::now();
-        self.figures.fsync.observe(now - fsync.started);
+        let took = now - fsync.started;
+        self.figures.fsync.observe(took);
         let mut sink = self.sink.lock();
+        self.pace.lock().settle(sink.fsynced..fsync.upto, self.gate.appended(), took);
         sink.end_fsync(fsync, outcome.is_ok());
         match outcome {
             Ok(()) => {
