@@ -2,6 +2,7 @@
 //! on the disk, the server dies at a step of it, the next start recovers, and what it holds is
 //! judged and is what the next life begins with.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -29,6 +30,8 @@ pub struct Chain {
     policy: &'static str,
     is_power_cut: bool,
     has_log: bool,
+    /// Of all that was told under `everysec`, so much had to survive a power cut, and so much did.
+    pub everysec: Cell<[usize; 3]>,
 }
 
 /// What a start owes.
@@ -72,6 +75,7 @@ impl Chain {
             policy: first.policy,
             is_power_cut,
             has_log: first.work != Work::SwitchOn,
+            everysec: Cell::default(),
         };
         chain.process = Some(chain.start("").unwrap());
         chain.fill();
@@ -148,7 +152,10 @@ impl Chain {
         let load = Load::start(process.port, self.draw.draw());
         wait_until("the load", || load.told().iter().all(|told| *told > 5));
         let asked = load.told();
-        let delay = Duration::from_micros(1000 + self.draw.below(60_000) as u64);
+        // An fsync each second is not seen in a short life.
+        let is_long = case.step.is_none() && case.policy == "everysec" && self.draw.one_in(2);
+        let most_us = if is_long { 2_500_000 } else { 60_000 };
+        let delay = Duration::from_micros(1000 + self.draw.below(most_us) as u64);
         let is_at_step = case.step.is_some() && case.work != Work::Boot;
         if let Some(step) = case.step.filter(|_| is_at_step) {
             process.order(&format!("arm {step}=kill@{}", case.hit));
@@ -270,6 +277,13 @@ impl Chain {
         let is_seen_kept = !self.is_power_cut || case.policy == "always";
         let must_hold_seen = promise == Promise::OfLog { is_logged: true } && is_seen_kept;
         let found = judge(&stories, &actual, case, life, must_hold_seen);
+        if self.is_power_cut && case.policy == "everysec" && found.is_some() {
+            for (story, actual) in stories.iter().zip(&actual) {
+                let counts = [story.sent.told.len(), story.least, story.count_held(actual)];
+                let all = self.everysec.get();
+                self.everysec.set(std::array::from_fn(|at| all[at] + counts[at]));
+            }
+        }
         found.unwrap_or_else(|| {
             let said: String =
                 stories.iter().zip(&actual).map(|(story, it)| story.complain(it)).collect();

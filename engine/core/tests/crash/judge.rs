@@ -79,6 +79,16 @@ impl Story<'_> {
         None
     }
 
+    /// How many of the units that were told the counter shows, about.
+    pub fn count_held(&self, actual: &State) -> usize {
+        let count = count_of(actual, self.client);
+        self.sent
+            .told
+            .iter()
+            .rposition(|told| told.count.is_some_and(|it| it <= count))
+            .unwrap_or(0)
+    }
+
     /// For a person: how the state differs from the one that must be there at least.
     pub fn complain(&self, actual: &State) -> String {
         let mut least = self.base.clone();

@@ -57,6 +57,7 @@ fn crash(test: &str, count: usize, is_power_cut: bool) {
     let mut seeds = Random::from_environment(test);
     let mut reached: BTreeMap<(Work, &str), (usize, usize)> = BTreeMap::new();
     let (mut done, mut cases) = (0, Vec::new());
+    let mut everysec = [0; 3];
     while done < count {
         if cases.is_empty() {
             cases = matrix::shuffled(&mut seeds);
@@ -71,7 +72,10 @@ fn crash(test: &str, count: usize, is_power_cut: bool) {
             counts.1 += usize::from(is_reached);
             done += 1;
         }
+        everysec.iter_mut().zip(chain.everysec.get()).for_each(|(all, one)| *all += one);
     }
+    let [told, sure, held] = everysec;
+    eprintln!("{test}: of {told} units told under everysec, {sure} had to survive, {held} did");
     for ((work, step), (tried, reached)) in &reached {
         eprintln!("{test}: {work:?} {step}: {reached} of {tried}");
         let is_long = *tried >= TRIES_TO_REACH && *step != "any";
