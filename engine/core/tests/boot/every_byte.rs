@@ -310,7 +310,7 @@ fn a_flip_of_any_other_byte_is_refused_or_leaves_a_whole_prefix() {
     flip_each(&killed, killed.log, MASKS, |_, _| {});
 }
 
-/// The base and the state file: what no line of the log covers has its own checksum.
+/// Base and state file have a checksum of their own; the manifest must fit what it names.
 #[test]
 fn a_flip_of_any_byte_of_the_other_files_is_refused_or_changes_nothing() {
     let _turn = turn();
@@ -318,7 +318,7 @@ fn a_flip_of_any_byte_of_the_other_files_is_refused_or_changes_nothing() {
     let last = &killed.states.last().unwrap().1;
     let memory = Memory::new();
     let mut files = killed.files.clone();
-    for name in ["appendonly.aof.1.base.rdb", "perdure.state"] {
+    for name in ["appendonly.aof.1.base.rdb", "appendonly.aof.manifest", "perdure.state"] {
         let file = place_of(&files, name);
         for at in 0..files[file].1.len() {
             for mask in MASKS {

@@ -73,7 +73,24 @@ impl Files {
             files.add(path_of(&incr.name), known, true)?;
         }
         files.begins_where_base_ends()?;
+        files.holds_its_history(ground, manifest)?;
         Ok(files)
+    }
+
+    /// What is listed as history is deleted, so the base must hold it: a flipped bit makes history of
+    /// an incremental. Of another server's base that is not known.
+    fn holds_its_history(&self, ground: &Ground, manifest: &Manifest) -> Result<()> {
+        let Some(cut) = self.base_position else { return Ok(()) };
+        for path in manifest.history.iter().map(|old| ground.layout.path(&old.name)) {
+            if !path.is_file() || begins_as_rdb(&path)? {
+                continue;
+            }
+            let scan = scan(&path, Circumstances::default())?;
+            if scan.units > 0 && scan.end_position().is_some_and(|end| end > cut) {
+                return Err(refusals::history_not_in_base(&self.manifest_path, &path, cut));
+            }
+        }
+        Ok(())
     }
 
     fn look_at_base(&mut self, path: &Path, filename: &str) -> Result<()> {

@@ -69,6 +69,18 @@ pub fn gap(manifest: &Path, file: &Path, cut: LogPosition, origin: LogPosition) 
         .with("file", file.display().to_string())
 }
 
+pub fn history_not_in_base(manifest: &Path, file: &Path, cut: LogPosition) -> EngineError {
+    let what = format!(
+        "it lists {} as history, which holds commands behind {}, where the base was cut",
+        file.display(),
+        shown(cut),
+    );
+    let hint = "That file belongs to the log: correct its line in the manifest (`type i`), or put a \
+                copy of the manifest there.";
+    refuse("AOF_MANIFEST_INVALID", manifest, what, hint.to_owned())
+        .with("file", file.display().to_string())
+}
+
 pub fn base_empty(manifest: &Path, base: &Path) -> EngineError {
     let what = format!("its base {} has no bytes", base.display());
     let hint = "Put a copy of that file back, or restore a snapshot.".to_owned();

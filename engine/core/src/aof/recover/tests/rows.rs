@@ -115,6 +115,11 @@ pub const ROWS: &[Row] = &[
     row("manifest-invalid", Refused("AOF_MANIFEST_INVALID"), |it| {
         it.base(&["b"]).manifest().put_log("appendonly.aof.manifest", b"file x seq 0 type i\n");
     }),
+    row("history-not-in-base", Refused("AOF_MANIFEST_INVALID"), |it| {
+        it.base_at(&["b"], Some((7, 0))).incr(1, &log(&["i"]).bytes);
+        let text = String::from_utf8_lossy(&it.listed.to_bytes()).replace("type i", "type h");
+        it.put_log("appendonly.aof.manifest", text.as_bytes());
+    }),
     row("manifest-missing", Refused("AOF_MANIFEST_MISSING"), |it| {
         it.rdb("r", None).base(&["b"]).incr(1, &log(&["i"]).bytes);
     }),
