@@ -30,6 +30,10 @@ from sidecar.file_verbs import (
 
 LOCK_FILE = "perdure.lock"  # sidecar.boot has it; importing that would import the server
 COMMANDS_SHOWN = 3
+COMMAND_HINT = (
+    "on the server that wrote it, delete what that command made, then BGREWRITEAOF; or restore a "
+    "snapshot: perdure snapshot list"
+)
 
 Found = Mapping[str, Any]
 app = typer.Typer(no_args_is_help=True, help="Look at append-only files, without a server.")
@@ -189,7 +193,9 @@ def _flaw(found: Found) -> tuple[str, str]:
     """Say what is wrong first, and what to do about it."""
     file = _first_wrong(found)
     if file["error"]:
-        return file["error"]["message"], file["error"]["hint"]
+        error = file["error"]
+        is_refused = error["code"] == "AOF_COMMAND_REFUSED"
+        return error["message"], COMMAND_HINT if is_refused else error["hint"]
     log, place = file["log"], found["place"]
     text = f"{file['path']}, offset {log['damage']['offset']}: {log['damage']['reason']}"
     if place is None:

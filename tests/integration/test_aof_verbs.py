@@ -153,6 +153,7 @@ def test_commands_that_a_start_refuses_are_found(
     code, out, err = ask(folder)
     assert (code, "cannot be loaded" in out) == (ExitCode.DATA_CORRUPT, True)
     assert f"offset {len(SET)}: {reason}" in err
+    assert "BGREWRITEAOF" in err
 
 
 def test_nothing_later_than_a_time_stays(tmp_path: Path, ask: Ask) -> None:
