@@ -136,7 +136,8 @@ fn each_rdb_file_says_where_the_log_stood() {
     assert_eq!(cut["log_position"], serde_json::json!({"epoch": later.0, "offset": later.1}));
     assert_eq!(position(dir.file("dump.rdb")), Some((epoch, offset)), "a cut leaves it alone");
     assert!(client.command(&["BGSAVE"]).starts_with("+Background"));
-    wait_until("it has ended", || position(dir.file("dump.rdb")) >= Some(later));
+    engine.wait_event(event("bgsave_done"));
+    assert!(position(dir.file("dump.rdb")) >= Some(later));
     client.fill("most", 50, "value");
     assert_eq!(client.command(&["DEBUG", "RELOAD"]), "+OK");
     let reloaded = position(dir.file("dump.rdb")).unwrap();
