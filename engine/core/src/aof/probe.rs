@@ -108,6 +108,19 @@ pub enum Loss {
     Sectors,
 }
 
+/// Whether bytes that are about to be written hold so many zeros that, behind the last checksum, they
+/// would be taken for a page that was lost.
+#[inline]
+pub fn looks_lost(bytes: &[u8]) -> bool {
+    // Every such run of zeros has one of these bytes.
+    let mut places = (PAGE_BYTES - 1..bytes.len()).step_by(PAGE_BYTES);
+    places.any(|at| {
+        let zeros = |run: &mut dyn Iterator<Item = &u8>| run.take_while(|it| **it == 0).count();
+        let (before, after) = bytes.split_at(at);
+        bytes[at] == 0 && zeros(&mut before.iter().rev()) + zeros(&mut after.iter()) >= PAGE_BYTES
+    })
+}
+
 /// Where the first zeros begin between `from` and `to` that are such a loss.
 pub fn first_lost(file: &File, from: u64, to: u64, loss: Loss) -> io::Result<Option<u64>> {
     let (unit, least) = match loss {

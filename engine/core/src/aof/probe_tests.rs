@@ -61,3 +61,18 @@ fn zeros_at_the_end_are_measured_from_behind() {
     assert_eq!(zeros_at_end(&file, 0, 78).unwrap(), 78);
     std::fs::remove_file(&path).unwrap();
 }
+
+#[test]
+fn only_a_pageful_of_zeros_in_a_row_looks_lost() {
+    let page = PAGE_BYTES;
+    for begin in [0, 1, 100, page - 1, page, page + 1, 3 * page + 7] {
+        let with = |zeros: usize| {
+            let mut bytes = vec![1_u8; begin + zeros + 10];
+            bytes[begin..begin + zeros].fill(0);
+            looks_lost(&bytes)
+        };
+        assert!(!with(0) && !with(page - 1), "{begin}");
+        assert!(with(page) && with(5 * page), "{begin}");
+    }
+    assert!(!looks_lost(&[0; PAGE_BYTES - 1]) && looks_lost(&[0; PAGE_BYTES]));
+}

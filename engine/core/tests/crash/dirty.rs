@@ -75,3 +75,33 @@ fn what_anybody_saw_while_the_log_was_held_is_there_after_a_crash() {
         }
     }
 }
+
+/// A page of zeros behind the last checksum looks like one that never reached the disk.
+#[test]
+fn zeros_that_a_client_wrote_are_not_taken_for_a_lost_page() {
+    let mut draw = Random::from_environment("zeros");
+    let home = Dir::new();
+    let [data, after, trace] = ["data", "after", "trace"].map(|name| home.0.join(name));
+    std::fs::create_dir(&data).unwrap();
+    let start = Start {
+        data: &data,
+        has_log: true,
+        policy: "always",
+        failpoints: String::new(),
+        trace: Some(trace.clone()),
+    };
+    let mut process = Process::start(&start).unwrap();
+    let zeros = "\0".repeat(20_000);
+    let mut wire = Wire::connect(process.port).unwrap();
+    assert_eq!(wire.call(&["SET", "zeros", &zeros]).unwrap(), Reply::Line("OK".to_owned()));
+    assert_eq!(wire.call(&["INCR", "count"]).unwrap(), Reply::Number(1));
+    process.kill_after(Duration::ZERO).wait();
+    process.reap();
+    drop(process);
+    let [events, graves] = ["events", "graves"].map(|it| beside(&trace, it));
+    power::cut(&data, &events, &graves, &after, &mut draw);
+    let process = Process::start(&Start { data: &after, ..start }).unwrap();
+    let mut wire = Wire::connect(process.port).unwrap();
+    assert_eq!(number(&wire.call(&["GET", "count"]).unwrap()), 1);
+    assert!(wire.call(&["GET", "zeros"]).unwrap() == Reply::Text(zeros));
+}

@@ -27,7 +27,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::{FsyncPolicy, Gate, Log, LogPosition};
+use super::{FsyncPolicy, Gate, Log, LogPosition, probe};
 use crate::error::Result;
 use crate::job;
 use crate::state::Shared;
@@ -218,6 +218,9 @@ impl Log for FileLog {
     fn append(&self, effects: &[u8]) -> u64 {
         let mut tail = self.writer.tail.lock();
         tail.append(effects);
+        if probe::looks_lost(effects) {
+            self.writer.vouch(&mut tail);
+        }
         self.writer.tell_appended(&tail)
     }
 

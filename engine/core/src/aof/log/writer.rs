@@ -173,6 +173,13 @@ impl Writer {
         end
     }
 
+    /// What was just appended holds zeros, as a page that never reached the disk: a checksum says at
+    /// once that they are meant, or a start after a power cut would drop them, fsynced or not.
+    #[cold]
+    pub fn vouch(&self, tail: &mut Tail) {
+        tail.annotate(self.gate.fsynced(), self.clock.unix_ms());
+    }
+
     /// What follows goes to `segment`: see [`super::FileLog::switch_to`].
     pub fn switch_to(&self, segment: Segment) -> LogPosition {
         let now_ms = self.clock.unix_ms();
