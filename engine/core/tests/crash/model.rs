@@ -65,7 +65,8 @@ fn draw_command(client: usize, draw: &mut Random) -> Command {
     let number = draw.below(100_000).to_string();
     let member = format!("m{}", draw.below(12));
     let length = *draw.pick(&[0, 3, 30, 30, 200, 200, 1500, 9000]);
-    let long = format!("{number}:{}", "x".repeat(length));
+    // Zeros, too: after a power cut they look like a page that was lost.
+    let long = format!("{number}:{}", draw.pick(&["x", "x", "x", "\0"]).repeat(length));
     let key = |kind: &str, which: usize| format!("c{client}:{kind}:{which}");
     let which = draw.below(4);
     let (text, other) = (key("text", which), key("text", (which + 1 + draw.below(3)) % 4));
