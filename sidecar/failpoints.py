@@ -1,14 +1,14 @@
 """Named places where a test can kill, fail or hold the control plane.
 
 `PERDURE_FAILPOINTS="name=kill;name2=error:ENOSPC;name3=pause:FILE"` is read once, at import;
-without it a hit costs one dictionary look-up. The engine reads the same variable for its own
-names; `kill@3`, the third hit, is for those only. Every name is listed in
-`docs/operations/failpoints.md`.
+without it a hit costs one dictionary look-up. `kill@3` is the third hit. The engine reads the same
+variable for its own names. Every name is listed in `docs/operations/failpoints.md`.
 """
 
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import re
 import signal
@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 _PAUSE_POLL_SECONDS = 0.01
-_KILL = re.compile(r"kill(@[1-9][0-9]*)?")
+_KILL = re.compile(r"kill(?:@([1-9][0-9]*))?")
 
 
 def parse_failpoints(text: str) -> dict[str, str]:
@@ -32,13 +32,15 @@ def parse_failpoints(text: str) -> dict[str, str]:
             or (kind == "pause" and argument != "")
         )
         if not separator or not name or not is_sound:
-            message = f"bad failpoint {part!r}: want name=kill, name=error:ERRNO, name=pause:FILE"
+            wanted = "name=kill, name=kill@N, name=error:ERRNO, name=pause:FILE"
+            message = f"bad failpoint {part!r}: want {wanted}"
             raise ValueError(message)
         actions[name] = action
     return actions
 
 
 _ACTIONS = parse_failpoints(os.environ.get("PERDURE_FAILPOINTS", ""))
+_KILL_HITS = {name: itertools.count(1) for name in _ACTIONS}
 _OBSERVERS: list[Callable[[str], None]] = []
 
 
@@ -49,7 +51,8 @@ def hit(name: str) -> None:
     action = _ACTIONS.get(name)
     if action is None:
         return
-    if action == "kill":
+    killing = _KILL.fullmatch(action)
+    if killing and next(_KILL_HITS[name]) >= int(killing[1] or 1):
         os.kill(os.getpid(), signal.SIGKILL)
     kind, _, argument = action.partition(":")
     if kind == "error":
