@@ -1,8 +1,8 @@
 //! `always`: when a group has gathered that is worth an fsync. An fsync costs the processor as much
 //! as executing a dozen commands, whoever shares it; begun at once after the last one it takes only
 //! those who came meanwhile, and writers fall into two halves that wait for each other. So the
-//! thread waits until most of the writers that it knows of are back, and no longer than an fsync
-//! takes; a lone writer never waits. Nothing here touches a disk or a lock.
+//! thread waits until most of the writers that it knows of are back, and no longer than a few fsyncs
+//! take; a lone writer never waits. Nothing here touches a disk or a lock.
 //!
 //! ```text
 //! the last fsync  │ group │ came meanwhile │ wanted: 7/8 of both, or the patience is over
@@ -10,6 +10,8 @@
 
 use std::time::{Duration, Instant};
 
+/// A group is waited for as long as so many fsyncs take: its writers need the processor in turn.
+const PATIENCE_FSYNCS: u32 = 4;
 /// No write waits longer than this for others.
 const PATIENCE_MAX: Duration = Duration::from_millis(1);
 
@@ -28,7 +30,7 @@ impl Pace {
         let size = group.end.saturating_sub(group.start);
         let came = appended.saturating_sub(group.end);
         self.target = group.end + (size + came) / 8 * 7;
-        self.deadline = Instant::now().checked_add(took.min(PATIENCE_MAX));
+        self.deadline = Instant::now().checked_add((took * PATIENCE_FSYNCS).min(PATIENCE_MAX));
     }
 
     /// How long to wait for more, unless `appended` is enough.
@@ -70,14 +72,14 @@ mod tests {
     fn half_of_the_writers_wait_for_the_other_half() {
         let pace = after(0..1000, 2000);
         let now = Instant::now();
-        assert!(pace.pause(2000, now).is_some_and(|left| left <= FSYNC));
+        assert!(pace.pause(2000, now).is_some_and(|left| left <= PATIENCE_FSYNCS * FSYNC));
         assert_eq!(pace.target(), 2750);
         assert_eq!(pace.pause(2750, now), None);
     }
 
     #[test]
-    fn nobody_waits_longer_than_an_fsync_or_the_patience() {
-        let later = Instant::now() + 2 * FSYNC;
+    fn nobody_waits_longer_than_some_fsyncs_or_the_patience() {
+        let later = Instant::now() + 2 * PATIENCE_FSYNCS * FSYNC;
         assert_eq!(after(0..1000, 2000).pause(2000, later), None);
         let mut slow = Pace::default();
         slow.settle(0..1000, 2000, Duration::from_secs(1));
