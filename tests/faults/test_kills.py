@@ -73,7 +73,7 @@ def test_a_kill_during_a_snapshot_loses_nothing(tmp_path: Path, step: str) -> No
         write_strings(sidecar.ports["resp"], KEYS, seed=1)
         digest = sidecar.digest()
         kept = sidecar.json("snapshot", "create")["name"]
-        # Not stopped: a stop saves, and the next start would snapshot that file through these steps.
+        # No stop: it would save, and the next start cuts a file that it found through these steps.
         sidecar.kill()
 
     with Sidecar(tmp_path, env={"PERDURE_FAILPOINTS": f"{step}=kill"}) as sidecar:

@@ -1,0 +1,1 @@
+"""The data API's generated stubs, one package a version."""
