@@ -7,7 +7,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # Outside the clone, so that a second clone compiles the dependencies no second time.
-export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/perdure/target
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/perdure
+export CARGO_TARGET_DIR ?= $(CACHE)/target
 CARGO_IN := --manifest-path engine/Cargo.toml
 RUST_SOURCES := $(shell find engine -name '*.rs' -o -name 'Cargo.*' | grep -v target)
 
@@ -64,9 +65,19 @@ $(BIN)/perdure: $(VENV)/.locked $(RUST_SOURCES)
 
 # What the tests talk to. redis-tools holds redis-cli, redis-benchmark and the server itself.
 .PHONY: packages
-packages:
+packages: $(CACHE)/bin/versitygw-1.8.0 $(CACHE)/bin/grpcurl-1.9.4
 	@command -v redis-cli >/dev/null || $(MAKE) --no-print-directory debian-redis-tools
 	@command -v prometheus >/dev/null || $(MAKE) --no-print-directory debian-prometheus
+
+# Built with the Go that .venv holds, each under its version, once a machine; tests/support/go_tools.py
+# looks for them under these names.
+$(CACHE)/bin/versitygw-%: GO_PACKAGE = github.com/versity/versitygw/cmd/versitygw@v$*
+$(CACHE)/bin/grpcurl-%: GO_PACKAGE = github.com/fullstorydev/grpcurl/cmd/grpcurl@v$*
+$(CACHE)/bin/versitygw-% $(CACHE)/bin/grpcurl-%: | $(VENV)/.locked
+	mkdir -p $@.partial
+	GOTOOLCHAIN=local CGO_ENABLED=0 GOBIN=$@.partial $(BIN)/go install $(GO_PACKAGE)
+	mv $@.partial/* $@
+	rmdir $@.partial
 
 debian-%:
 	@if [ "$$(id -u)" != 0 ]; then \
