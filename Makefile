@@ -90,6 +90,11 @@ debian-%:
 proto: $(VENV)/.locked ## Generate the stubs again from proto/
 	$(BIN)/python proto/generate.py
 
+.PHONY: promise
+promise: $(VENV)/.locked ## At a release: promise the wire contract as it is now
+	$(BIN)/python proto/generate.py --check
+	$(BIN)/python proto/breaking.py --promise
+
 .PHONY: lock
 lock: ## Resolve the Python dependencies again
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 \
@@ -112,6 +117,7 @@ lint: $(VENV)/.locked ## Check style, imports between rooms, and the protos
 	$(BIN)/lint-imports
 	$(BIN)/python proto/generate.py --check
 	cd proto && $(abspath $(BIN))/buf lint
+	$(BIN)/python proto/breaking.py
 
 .PHONY: type
 type: build ## Check the Python types
