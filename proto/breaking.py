@@ -23,8 +23,8 @@ PROTO_ROOT = Path(__file__).resolve().parent
 REPO_ROOT = PROTO_ROOT.parent
 PROMISE = PROTO_ROOT / "contract.binpb"
 GOOGLE = ".googleapis"
-# buf compares images: of our two modules as a workspace it would make two. FILE is the strictest set
-# of rules; Google's own files are not ours to promise.
+# buf compares images: of our two modules as a workspace it would make two. FILE is the strictest
+# set of rules; Google's own files are not ours to promise.
 RULES = '{"version": "v2", "breaking": {"use": ["FILE"], "ignore": ["google"]}}'
 
 

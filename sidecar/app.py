@@ -166,6 +166,8 @@ class Server:
             server_uid=lambda: self._core.ground.identity.uid,
             engine_error=lambda: self._engine.error,
             figures=self._core.figures,
+            events=self._core.events,
+            clock=self._clock,
         )
         await self._doors.open_control(self._core.control_plane, self._engine, view)
 

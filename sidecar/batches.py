@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from sidecar.errors import CancelledOperationError, PerdureError
+from sidecar.event_log import About, EventType
 from sidecar.ground import Ground
 from sidecar.model import JsonObject, Operation, Progress
 from sidecar.operations import OperationHandle, OperationStart, Work
@@ -84,6 +85,7 @@ class Batches:
                 raise
             except PerdureError as exc:
                 error = exc
+                self._tell_failure(handle, target, exc)
                 raise
             finally:
                 self._ground.figures.snapshot_attempts[target.trigger.value, result] += 1
@@ -92,6 +94,17 @@ class Batches:
             return {"snapshot_id": target.snapshot_id}
 
         return work
+
+    def _tell_failure(
+        self, handle: OperationHandle, target: CutTarget, error: PerdureError
+    ) -> None:
+        self._ground.events.publish(
+            EventType.SNAPSHOT_FAILED,
+            error.message,
+            About(f"snapshots/{target.snapshot_id}", handle.operation_id, error.code),
+            trigger=target.trigger.value,
+            schedule=target.schedule or "",
+        )
 
     async def _wait(self, batch: _Batch, target: CutTarget) -> ShipResult:
         if batch.task is None:

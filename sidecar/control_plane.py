@@ -30,11 +30,13 @@ from sidecar.clock import Clock
 from sidecar.config import BackendTable, Settings, flatten_settings
 from sidecar.data_set import DataSetFiles
 from sidecar.engine import EngineAdapter
+from sidecar.engine_events import tell_engine
 from sidecar.errors import (
     ConfigError,
     PerdureError,
     ServerUidUnknownError,
 )
+from sidecar.event_log import About, EventLog, EventType
 from sidecar.ground import Ground
 from sidecar.identity import Identity
 from sidecar.layout import file_snapshot_id
@@ -82,6 +84,7 @@ class Core:
         self.engine = engine
         self.clock = clock
         self.figures = Figures()
+        self.events = EventLog(clock)
         self.data_dir = settings.server.data_dir
         self._files = options.files.below(self.data_dir)
         self._rdb = self._files.rdb
@@ -97,6 +100,7 @@ class Core:
             self._release_locks()
             raise
         self._make_use_cases()
+        tell_engine(engine, self.events)
 
     def _lock_rdb_folder(self) -> None:
         """Keep a second server off the data set too, where `dir` put it elsewhere."""
@@ -115,6 +119,7 @@ class Core:
         storages = options.storages or tuple(self._make_storages())
         for storage in storages:
             self.figures.backends[storage.name] = storage.figures
+            storage.on_change = self._tell_health
         catalogue = self._open_catalogue(grace)
         return Ground(
             engine=self.engine,
@@ -122,10 +127,18 @@ class Core:
             identity=Identity(self.settings.server.name, catalogue, self.clock),
             storages=Storages(storages),
             spool=spool,
-            operations=Operations(catalogue, self.clock),
+            operations=Operations(catalogue, self.clock, self.events),
             clock=self.clock,
             figures=self.figures,
+            events=self.events,
         )
+
+    def _tell_health(self, storage: Storage, error: PerdureError | None) -> None:
+        about = About(f"backends/{storage.name}", reason=error.code if error else "")
+        if error is None:
+            self.events.publish(EventType.BACKEND_UP, "the backend answers again", about)
+        else:
+            self.events.publish(EventType.BACKEND_DOWN, error.message, about)
 
     def _open_catalogue(self, grace: timedelta) -> Catalogue:
         opened = open_catalogue(self.data_dir / CATALOGUE_FILE, self.clock.now(), grace)
@@ -318,6 +331,7 @@ class Core:
     async def stop(self) -> None:
         """End the background work; what is past its commit is waited for."""
         self.pipeline.stop()
+        self.events.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -43,6 +43,7 @@ _log = structlog.get_logger(__name__)
 _engine_log = structlog.get_logger("engine")
 CANCEL_WAIT_SECONDS = 30.0
 StateListener: TypeAlias = Callable[[EngineState], None]
+LogListener: TypeAlias = Callable[[str, str, JsonObject], None]  # level, name, fields
 
 # What the engine's codes mean here; every other code keeps its text as EngineFailedError.
 _CLASSES: tuple[tuple[str, type[PerdureError]], ...] = (
@@ -76,6 +77,7 @@ class EngineAdapter:
         self._error: PerdureError | None = None
         self._state_changed = asyncio.Event()
         self._listeners: list[StateListener] = []
+        self._log_listeners: list[LogListener] = []
         self._exit_requested = asyncio.Event()
 
     @property
@@ -118,6 +120,10 @@ class EngineAdapter:
     def add_listener(self, listener: StateListener) -> None:
         """Call `listener` at each change of state, on the loop."""
         self._listeners.append(listener)
+
+    def add_log_listener(self, listener: LogListener) -> None:
+        """Call `listener` with each line that the engine logs, on the loop."""
+        self._log_listeners.append(listener)
 
     async def wait_loaded(self) -> None:
         """Wait until the data set is served; raise what kept it from being."""
@@ -261,6 +267,8 @@ class EngineAdapter:
             write = {"error": _engine_log.error, "warning": _engine_log.warning}.get(level)
             fields = {k: v for k, v in event.child("fields").raw().items() if k != "event"}
             (write or _engine_log.info)(event.text("name"), **fields)
+            for listener in self._log_listeners:
+                listener(level, event.text("name"), fields)
         elif kind == "exit_requested":
             self._exit_requested.set()
 

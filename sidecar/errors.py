@@ -4,6 +4,7 @@
     ├── UsageError                 the caller's fault; repeating it as it is cannot help
     │   ├── InvalidArgumentError       INVALID_ARGUMENT
     │   ├── ConfigError                CONFIG_INVALID
+    │   ├── EventPositionError         EVENT_POSITION_AHEAD
     │   └── AddressRefusedError        ADDRESS_REFUSED
     ├── NotFoundError              SNAPSHOT_/SCHEDULE_/OPERATION_/BACKEND_NOT_FOUND
     │   └── BlobNotFoundError          BLOB_NOT_FOUND
@@ -100,6 +101,13 @@ class AddressRefusedError(UsageError):
 
     default_code = "ADDRESS_REFUSED"
     default_hint = "Bind to a loopback address, or say --insecure if the network is yours."
+
+
+class EventPositionError(UsageError):
+    """A stream of events was to go on after one that was never told."""
+
+    default_code = "EVENT_POSITION_AHEAD"
+    default_hint = "Send back boot_id and sequence as an event or a heartbeat had them."
 
 
 class NotFoundError(PerdureError):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from sidecar.catalogue import Catalogue
 from sidecar.clock import Clock
 from sidecar.engine_port import EnginePort
+from sidecar.event_log import EventLog
 from sidecar.identity import Identity
 from sidecar.observe import Figures
 from sidecar.operations import Operations
@@ -29,3 +30,4 @@ class Ground:
     operations: Operations
     clock: Clock
     figures: Figures
+    events: EventLog

@@ -29,6 +29,7 @@ from sidecar.errors import (
     PerdureError,
     RequestIdReusedError,
 )
+from sidecar.event_log import About, EventLog, EventType, Severity
 from sidecar.model import (
     JsonObject,
     Operation,
@@ -103,8 +104,9 @@ class _Running:
 class Operations:
     """Every operation of this server."""
 
-    def __init__(self, catalogue: Catalogue, clock: Clock) -> None:
+    def __init__(self, catalogue: Catalogue, clock: Clock, events: EventLog) -> None:
         self._catalogue = catalogue
+        self._events = events
         self._clock = clock
         self._live: dict[str, Operation] = {}
         self._running: dict[str, _Running] = {}
@@ -200,16 +202,7 @@ class Operations:
             updated_at=now,
             ended_at=now,
         )
-        tell = _log.info if error is None else _log.warning
-        tell(
-            "operation_ended",
-            operation_id=operation_id,
-            kind=operation.kind.value,
-            target=operation.target,
-            state=state.value,
-            seconds=round((now - operation.created_at).total_seconds(), 3),
-            **({} if error is None else {"code": error.code, "error": error.message}),
-        )
+        self._tell_end(operation, error)
         try:
             self._catalogue.put_operation(operation)
         except PerdureError as exc:  # the work is done either way; the row tells less after a crash
@@ -218,6 +211,24 @@ class Operations:
         else:
             self._live.pop(operation_id, None)
         self._release(operation_id)
+
+    def _tell_end(self, operation: Operation, error: PerdureError | None) -> None:
+        about = About(
+            resource=operation.target,
+            operation_id=operation.operation_id,
+            reason=error.code if error else "",
+            severity=Severity.WARNING if error else Severity.INFO,
+        )
+        spent = operation.updated_at - operation.created_at
+        self._events.publish(
+            EventType.OPERATION_ENDED,
+            f"{operation.kind.value} ended: {error.message if error else operation.state.value}",
+            about,
+            kind=operation.kind.value,
+            target=operation.target,
+            state=operation.state.value,
+            seconds=round(spent.total_seconds(), 3),
+        )
 
     def _release(self, operation_id: str) -> None:
         running = self._running.pop(operation_id, None)

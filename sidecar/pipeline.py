@@ -29,6 +29,7 @@ from sidecar.errors import (
     OperationInterruptedError,
     PerdureError,
 )
+from sidecar.event_log import About, EventType
 from sidecar.ground import Ground
 from sidecar.local_disk import local_disk_error, step
 from sidecar.model import Phase, Progress, Trigger
@@ -48,6 +49,10 @@ class PipelineOptions:
     spool_size_bytes_max: int = 16 << 30
     drops_oldest: bool = False  # at the bound: give up the oldest pending cut, or refuse a new one
     cut_attempts_max: int = 300
+
+
+def _about(target: CutTarget, reason: str = "") -> About:
+    return About(f"snapshots/{target.snapshot_id}", target.operation_id or "", reason)
 
 
 def no_progress(_target: CutTarget, _progress: Progress) -> None:
@@ -160,6 +165,15 @@ class Pipeline:
             await self._ground.clock.sleep(CUT_RETRY_SECONDS)
         seconds = self._ground.clock.monotonic() - started
         self._ground.figures.observe_phase("snapshot", Phase.CUT, seconds)
+        for target in cut.targets:
+            self._ground.events.publish(
+                EventType.SNAPSHOT_CUT,
+                f"{result.keys} keys were cut",
+                _about(target),
+                keys=result.keys,
+                size_bytes=result.size_bytes,
+                pause_seconds=result.pause_seconds,
+            )
         return result
 
     async def prove(self, cut: SpooledCut, on_progress: ProgressSink = no_progress) -> SpooledCut:
@@ -196,7 +210,14 @@ class Pipeline:
     async def _set_aside(self, cut: SpooledCut, why: PerdureError) -> None:
         aside = await asyncio.to_thread(self._spool.quarantine_cut, cut)
         self._ground.figures.cuts_quarantined += 1
-        _log.error("cut_quarantined", cut=cut.cut_id, folder=str(aside), error=why.message)
+        for target in cut.targets:
+            self._ground.events.publish(
+                EventType.CUT_QUARANTINED,
+                why.message,
+                _about(target, why.code),
+                cut=cut.cut_id,
+                folder=str(aside),
+            )
 
     async def _give_up(self, cut: SpooledCut) -> None:
         """Remove a cut whose operation was cancelled; a stopping process leaves it."""
@@ -240,13 +261,15 @@ class Pipeline:
         target, figures = result.target, self._ground.figures
         manifest = self._ground.catalogue.get_snapshot(target.snapshot_id).manifest
         cut_at = manifest.cut_at
-        _log.info(
-            "snapshot_stored",
+        self._ground.events.publish(
+            EventType.SNAPSHOT_STORED,
+            f"the snapshot is on {', '.join(result.stored)}",
+            _about(target),
             snapshot=target.snapshot_id,
             trigger=target.trigger.value,
             keys=manifest.keys,
             size_bytes=manifest.stored_size_bytes,
-            backends=result.stored,
+            backends=",".join(result.stored),
         )
         newest = figures.snapshot_last_success_at
         figures.snapshot_last_success_at = max(cut_at, newest) if newest else cut_at
@@ -266,8 +289,13 @@ class Pipeline:
                 )
             await asyncio.to_thread(self._spool.remove, idle[0])
             self._ground.figures.cuts_dropped += 1
-            ids = [target.snapshot_id for target in idle[0].targets]
-            _log.error("cut_dropped", reason="the spool is full", snapshots=ids)
+            for target in idle[0].targets:
+                self._ground.events.publish(
+                    EventType.CUT_DROPPED,
+                    "the spool is full: the oldest cut that waited in it was given up",
+                    _about(target, "SPOOL_FULL"),
+                    limit_bytes=limit,
+                )
 
     def _can_drop(self, cut: SpooledCut) -> bool:
         """Say whether the limit may cost this cut; what a restore replaced is nowhere else."""

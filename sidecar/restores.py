@@ -17,6 +17,7 @@ import structlog
 
 from sidecar.engine_port import CommitResult, StageResult
 from sidecar.errors import CancelledOperationError, PerdureError, RestoreInProgressError
+from sidecar.event_log import About, EventType
 from sidecar.ground import Ground
 from sidecar.layout import other_snapshot_id
 from sidecar.local_disk import step
@@ -123,6 +124,7 @@ class Restores:
         try:
             handle.phase(Phase.PLAN)
             handle.set_plan(encode_restore_plan(plan))
+            self._tell(EventType.RESTORE_STARTED, handle, snapshot_id, "a restore begins")
             await step("restore.planned")
             snapshot = self._ground.catalogue.get_snapshot(snapshot_id)
             copy = next(c for c in snapshot.copies if c.backend == plan.backend)
@@ -130,12 +132,28 @@ class Restores:
             result = "ok"
         except (asyncio.CancelledError, CancelledOperationError):
             result = "cancelled"
+            error = CancelledOperationError("the restore was cancelled")
+            self._tell(EventType.RESTORE_FAILED, handle, snapshot_id, error.message, error.code)
+            raise
+        except PerdureError as exc:
+            self._tell(EventType.RESTORE_FAILED, handle, snapshot_id, exc.message, exc.code)
             raise
         finally:
             figures.restores[result] += 1
         figures.restore_last_success_at = outcome.restored_at
         figures.observe_phase("restore", "total", self._ground.clock.monotonic() - started)
         return encode_restore_outcome(outcome)
+
+    def _tell(
+        self,
+        type_: EventType,
+        handle: OperationHandle,
+        snapshot_id: str,
+        message: str,
+        reason: str = "",
+    ) -> None:
+        about = About(f"snapshots/{snapshot_id}", handle.operation_id, reason)
+        self._ground.events.publish(type_, message, about)
 
     async def _restore(
         self, handle: OperationHandle, copy: Copy, plan: RestorePlan
@@ -156,11 +174,14 @@ class Restores:
             await self._discard(stage)
             raise
         committed = await self._commit(handle, stage, safety)
-        _log.info(
-            "restored",
+        self._ground.events.publish(
+            EventType.RESTORE_COMMITTED,
+            f"{committed.keys} keys replaced {committed.previous_keys}",
+            About(f"snapshots/{plan.snapshot_id}", handle.operation_id),
             snapshot=plan.snapshot_id,
             keys=committed.keys,
             replaced_keys=committed.previous_keys,
+            pause_seconds=committed.pause_seconds,
             safety_snapshot=safety.targets[0].snapshot_id,
         )
         outcome = RestoreOutcome(

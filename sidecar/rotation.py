@@ -19,6 +19,7 @@ import structlog
 
 from backends.base import BlobInfo
 from sidecar.errors import PerdureError
+from sidecar.event_log import About, EventType
 from sidecar.ground import Ground
 from sidecar.layout import MANIFEST, is_snapshot_id
 from sidecar.local_disk import step
@@ -84,7 +85,19 @@ class Rotation:
         """Put a tombstone on a copy; it can be listed until it is purged."""
         await self.note(copy, Note(NoteKind.TOMBSTONE, self._ground.clock.now(), detail=why))
         self._ground.figures.snapshots_deleted["tombstoned"] += 1
+        self._tell(EventType.SNAPSHOT_DELETED, copy, why)
         await step("rotate.tombstoned")
+
+    def _tell(self, type_: EventType, copy: Copy, why: str) -> None:
+        snapshot_id = copy.manifest.snapshot_id
+        self._ground.events.publish(
+            type_,
+            f"the copy on {copy.backend}: {why}",
+            About(f"snapshots/{snapshot_id}"),
+            snapshot=snapshot_id,
+            backend=copy.backend,
+            why=why,
+        )
 
     async def note(self, copy: Copy, note: Note) -> None:
         """Put what became known beside the manifest, then into the catalogue.
@@ -123,7 +136,7 @@ class Rotation:
             why = "no other copy can be restored any more"
             await self.note(copy, Note(NoteKind.REVIVAL, now, detail=why))
             self._ground.figures.snapshots_deleted["revived"] += 1
-            _log.warning("snapshot_revived", snapshot=copy.manifest.snapshot_id, reason=why)
+            self._tell(EventType.SNAPSHOT_REVIVED, copy, why)
             return 0
         await self._purge(storage, copy)
         return 1
@@ -149,7 +162,7 @@ class Rotation:
             await storage.delete(blob.key)
         self._ground.catalogue.remove_copy(snapshot_id, storage.name)
         self._ground.figures.snapshots_deleted["purged"] += 1
-        _log.info("snapshot_purged", snapshot=snapshot_id, backend=storage.name)
+        self._tell(EventType.SNAPSHOT_PURGED, copy, "its grace is over")
 
     # --- sweep ------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ import structlog
 
 from sidecar.batches import Batches
 from sidecar.errors import PerdureError, ScheduleRunningError
+from sidecar.event_log import About, EventType
 from sidecar.ground import Ground
 from sidecar.layout import other_snapshot_id, scheduled_snapshot_id
 from sidecar.model import (
@@ -109,6 +110,7 @@ class Scheduler:
         operations = self._batches.launch(wanted)
         for operation, (_, target) in zip(operations, wanted, strict=True):
             self._live[str(target.schedule)].operation_id = operation.operation_id
+            self._tell_run(operation, target)
         return operations
 
     def _due_target(self, schedule: Schedule, uid: str, now: datetime) -> CutTarget | None:
@@ -150,6 +152,16 @@ class Scheduler:
             due_at=due_at,
         )
 
+    def _tell_run(self, operation: Operation, target: CutTarget) -> None:
+        due = target.due_at.isoformat() if target.due_at else ""
+        self._ground.events.publish(
+            EventType.SCHEDULE_RUN,
+            f"due at {due}" if due else "run by a call",
+            About(f"schedules/{target.schedule}", operation.operation_id),
+            snapshot=target.snapshot_id,
+            due_time=due,
+        )
+
     # --- by call ----------------------------------------------------------------------
 
     def run_now(self, schedule: Schedule, request_id: str | None) -> Operation:
@@ -170,6 +182,7 @@ class Scheduler:
         target = self._target(schedule, other_snapshot_id(schedule_id, now), None)
         operation = self._batches.launch([(start, target)])[0]
         live.operation_id = operation.operation_id
+        self._tell_run(operation, target)
         run = self._ground.catalogue.get_run(schedule_id)
         self._ground.catalogue.put_run(schedule_id, replace(run, last_run_at=now))
         return operation
@@ -205,12 +218,22 @@ class Scheduler:
                 missed = run.missed_total + live.missed
                 run = replace(run, last_due_at=target.due_at, missed_total=missed)
                 self._ground.figures.schedule_missed[target.schedule] += live.missed
+                self._tell_missed(target.schedule, live.missed)
                 live.missed = 0
             else:
                 live.failures += 1
                 wait = min(RETRY_FIRST * 2 ** min(live.failures - 1, 8), RETRY_MAX)
                 live.retry_at = self._ground.clock.now() + wait
         self._ground.catalogue.put_run(target.schedule, run)
+
+    def _tell_missed(self, schedule_id: str, missed: int) -> None:
+        if missed:
+            self._ground.events.publish(
+                EventType.SCHEDULE_MISSED,
+                f"{missed} due times passed without a run",
+                About(f"schedules/{schedule_id}"),
+                missed=missed,
+            )
 
     def adopt(self, spooled: Mapping[str, datetime]) -> None:
         """Learn the settled due times from manifests and the spool, at the start."""

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from backends import errors as theirs
 from backends.base import Backend, BlobInfo
@@ -39,6 +39,8 @@ from sidecar.observe import BackendFigures
 
 T = TypeVar("T")
 CALLS_MAX = 8
+# Hears when a backend goes down, with the error, and when it is back.
+HealthListener: TypeAlias = Callable[["Storage", PerdureError | None], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,7 @@ class Storage:
         self.options = options or StorageOptions()
         self.type = self.options.type
         self._clock = clock
+        self.on_change: HealthListener | None = None
 
     async def put_bytes(self, key: str, data: bytes) -> None:
         """Create a small blob; BlobExistsError when the name is taken."""
@@ -184,10 +187,15 @@ class Storage:
 
     def _note_health(self, error: PerdureError | None) -> None:
         """Keep whether it answers; one that says "not found" or "taken" does."""
+        was_up = self.figures.is_up
         if error is None or isinstance(error, BlobNotFoundError | BlobExistsError | CorruptError):
             self.figures.is_up, self.figures.last_error = True, None
+            is_news, error = was_up is False, None
         else:
             self.figures.is_up, self.figures.last_error = False, error.to_json()
+            is_news = was_up is not False
+        if is_news and self.on_change is not None:
+            self.on_change(self, error)
 
     async def _in_thread(self, operation: str, work: Callable[[], T], seconds: float) -> T:
         if self.figures.calls_running >= CALLS_MAX:

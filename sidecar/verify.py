@@ -21,6 +21,7 @@ from sidecar.errors import (
     SnapshotDamagedError,
     SnapshotNotAvailableError,
 )
+from sidecar.event_log import About, EventType
 from sidecar.ground import Ground
 from sidecar.local_disk import local_disk_error, step
 from sidecar.manifest import Note, NoteKind
@@ -197,3 +198,12 @@ class Verifier:
         figures.verifications["passed" if is_passed else "failed"] += 1
         if is_passed:
             figures.snapshot_last_verified_at = now
+        self._ground.events.publish(
+            EventType.SNAPSHOT_VERIFIED if is_passed else EventType.SNAPSHOT_DAMAGED,
+            detail or "the payload is what its manifest says",
+            About(
+                f"snapshots/{copy.manifest.snapshot_id}",
+                reason="" if is_passed else SnapshotDamagedError.default_code,
+            ),
+            backend=copy.backend,
+        )

@@ -15,6 +15,8 @@ from grpc_reflection.v1alpha import reflection
 from perdure.control.v1 import (
     backend_service_pb2,
     backend_service_pb2_grpc,
+    event_service_pb2,
+    event_service_pb2_grpc,
     schedule_service_pb2,
     schedule_service_pb2_grpc,
     server_service_pb2,
@@ -24,6 +26,7 @@ from perdure.control.v1 import (
 )
 from sidecar.engine_port import EnginePort
 from sidecar.rpc.backend_service import BackendService
+from sidecar.rpc.event_service import EventService
 from sidecar.rpc.failures import ErrorInterceptor
 from sidecar.rpc.operations_service import OperationsService
 from sidecar.rpc.schedule_service import ScheduleService
@@ -42,6 +45,7 @@ SERVICES = (
     schedule_service_pb2.DESCRIPTOR.services_by_name["ScheduleService"].full_name,
     server_service_pb2.DESCRIPTOR.services_by_name["ServerService"].full_name,
     backend_service_pb2.DESCRIPTOR.services_by_name["BackendService"].full_name,
+    event_service_pb2.DESCRIPTOR.services_by_name["EventService"].full_name,
     lro.DESCRIPTOR.services_by_name["Operations"].full_name,
 )
 _HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
@@ -91,6 +95,9 @@ class ControlDoor:
         )
         backend_service_pb2_grpc.add_BackendServiceServicer_to_server(
             BackendService(plane.backends, snapshots), server
+        )
+        event_service_pb2_grpc.add_EventServiceServicer_to_server(
+            EventService(view.events, view.clock), server
         )
         operations_pb2_grpc.add_OperationsServicer_to_server(
             OperationsService(plane.operations, snapshots), server

@@ -11,7 +11,7 @@ Limit: gRPC carries all of it in trailing metadata (8 KiB by default), so long t
 from __future__ import annotations
 
 import secrets
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from typing import Any, TypeAlias, cast
 
 import grpc
@@ -28,10 +28,12 @@ MESSAGE_CHARS_MAX = 1024
 VALUE_CHARS_MAX = 256
 CONTEXT_FIELDS_MAX = 12
 RETRY_SECONDS = 1
+GUARDED = ("/perdure.", "/google.longrunning.")  # health and reflection answer for themselves
 
 Code = grpc.StatusCode
 
 STATUS_BY_CLASS: tuple[tuple[type[errors.PerdureError], Code], ...] = (
+    (errors.EventPositionError, Code.OUT_OF_RANGE),
     (errors.UsageError, Code.INVALID_ARGUMENT),
     (errors.NotFoundError, Code.NOT_FOUND),
     (errors.AlreadyExistsError, Code.ALREADY_EXISTS),
@@ -55,6 +57,7 @@ STATUS_BY_CODE: dict[str, Code] = {
     "OPERATION_NOT_FOUND": Code.NOT_FOUND,
     "BACKEND_NOT_FOUND": Code.NOT_FOUND,
     "SPOOL_FULL": Code.RESOURCE_EXHAUSTED,
+    "STREAMS_EXHAUSTED": Code.RESOURCE_EXHAUSTED,
     "SNAPSHOT_IN_USE": Code.FAILED_PRECONDITION,
     "CATALOGUE_FAILED": Code.INVALID_ARGUMENT,
     "CATALOGUE_TOO_NEW": Code.INVALID_ARGUMENT,
@@ -180,26 +183,35 @@ def _cut(text: str, chars_max: int) -> str:
 
 Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 Answer: TypeAlias = Callable[[Any, Context], Awaitable[Any]]
+StreamAnswer: TypeAlias = Callable[[Any, Context], AsyncIterator[Any]]
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"  # not generic at run time
 
 
 class ErrorInterceptor(grpc.aio.ServerInterceptor):
-    """Turn what a unary servicer raises into a status; nothing else gets past this edge."""
+    """Turn what a servicer raises into a status; nothing else gets past this edge."""
 
     async def intercept_service(
         self,
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Handler | None:
-        """Wrap unary handlers; streaming ones (health's Watch, reflection) pass as they are."""
+        """Wrap each handler in its own kind; only streams of gRPC's own pass as they are."""
         handler = await continuation(handler_call_details)
-        if handler is None or handler.unary_unary is None:
+        method = handler_call_details.method
+        if handler is None or not method.startswith(GUARDED):
             return handler
-        return grpc.unary_unary_rpc_method_handler(
-            _guard(cast("Answer", handler.unary_unary), handler_call_details.method),
-            request_deserializer=handler.request_deserializer,
-            response_serializer=handler.response_serializer,
-        )
+        for kind, (wrap, guard) in _KINDS.items():
+            answer = getattr(handler, kind)
+            if answer is not None:
+                return cast(
+                    "Handler",
+                    wrap(
+                        guard(answer, method),
+                        request_deserializer=handler.request_deserializer,
+                        response_serializer=handler.response_serializer,
+                    ),
+                )
+        return handler
 
 
 def _guard(answer: Answer, method: str) -> Answer:
@@ -213,3 +225,26 @@ def _guard(answer: Answer, method: str) -> Answer:
             await context.abort_with_status(rpc_status.to_status(status))
 
     return guarded
+
+
+def _guard_stream(answer: StreamAnswer, method: str) -> StreamAnswer:
+    async def guarded(request: Any, context: Context) -> AsyncIterator[Any]:
+        try:
+            async for message in answer(request, context):
+                yield message
+        except grpc.aio.AbortError:
+            raise
+        except Exception as failure:  # noqa: BLE001  # the edge, as above
+            status = encode_failure(failure, method=method)
+            await context.abort_with_status(rpc_status.to_status(status))
+
+    return guarded
+
+
+# Whether the request is one message or a stream is nothing to the guard.
+_KINDS: dict[str, tuple[Callable[..., Any], Callable[[Any, str], Any]]] = {
+    "unary_unary": (grpc.unary_unary_rpc_method_handler, _guard),
+    "unary_stream": (grpc.unary_stream_rpc_method_handler, _guard_stream),
+    "stream_unary": (grpc.stream_unary_rpc_method_handler, _guard),
+    "stream_stream": (grpc.stream_stream_rpc_method_handler, _guard_stream),
+}

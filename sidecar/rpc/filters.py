@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from sidecar.errors import InvalidArgumentError
+from sidecar.event_log import Event, EventType, Severity
 from sidecar.model import CopyState, OperationKind
 from sidecar.rpc.fields import Collection, read_instant, read_name, refuse
-from sidecar.rpc.wire import KINDS, STATES, TRIGGERS
+from sidecar.rpc.wire import EVENTS, KINDS, SEVERITIES, STATES, TRIGGERS
 from sidecar.usecases import SnapshotFilter
 
 FILTER_CHARS_MAX = 1024
@@ -54,6 +55,52 @@ def read_operation_filter(text: str) -> tuple[OperationKind | None, bool]:
                 "take done = false, or kind = KIND_RESTORE_SNAPSHOT and the like",
             )
     return kind, only_running
+
+
+@dataclass(frozen=True, slots=True)
+class EventFilter:
+    """Terms that must all hold; None does not ask."""
+
+    type: EventType | None = None
+    severity: Severity | None = None
+    severity_min: Severity = Severity.INFO
+    resource: str | None = None
+    operation_id: str | None = None
+
+    def matches(self, event: Event) -> bool:
+        """Say whether every term holds."""
+        return (
+            self.type in {None, event.type}
+            and self.severity in {None, event.severity}
+            and event.severity >= self.severity_min
+            and self.resource in {None, event.resource}
+            and self.operation_id in {None, event.operation_id}
+        )
+
+
+def read_event_filter(text: str) -> EventFilter:
+    """Return which events are wanted."""
+    wanted = EventFilter()
+    for field, operator, value in _terms(text):
+        match field, operator:
+            case "type", "=" if value in EVENTS:
+                wanted = replace(wanted, type=EVENTS[value])
+            case "severity", "=" if value in SEVERITIES:
+                wanted = replace(wanted, severity=SEVERITIES[value])
+            case "severity", ">=" if value in SEVERITIES:
+                wanted = replace(wanted, severity_min=SEVERITIES[value])
+            case "resource", "=" if value:
+                wanted = replace(wanted, resource=value)
+            case "operation", "=":
+                bare = read_name(Collection.OPERATIONS, value, "filter")
+                wanted = replace(wanted, operation_id=bare)
+            case _:
+                raise refuse(
+                    "filter",
+                    f"filter does not know {field} {operator} {value[:64]}",
+                    "take type = TYPE_SNAPSHOT_STORED, severity >= SEVERITY_WARNING and the like",
+                )
+    return wanted
 
 
 def _terms(text: str) -> Iterator[tuple[str, str, str]]:

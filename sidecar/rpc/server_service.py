@@ -11,8 +11,10 @@ from fnmatch import fnmatchcase
 from google.longrunning import operations_proto_pb2 as lro
 
 from perdure.control.v1 import server_pb2, server_service_pb2, server_service_pb2_grpc
+from sidecar.clock import Clock
 from sidecar.engine_port import EnginePort
 from sidecar.errors import PerdureError, RequestIdReusedError
+from sidecar.event_log import EventLog
 from sidecar.model import CopyState
 from sidecar.observe import Figures
 from sidecar.paging import ListRequest
@@ -46,6 +48,8 @@ class ServerView:
     engine_error: Callable[[], PerdureError | None]
     """The error that made the engine fail."""
     figures: Figures
+    events: EventLog
+    clock: Clock
 
 
 class ServerService(server_service_pb2_grpc.ServerServiceServicer):

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 from sidecar.engine_port import EngineState
+from sidecar.event_log import EventType, Severity
 from sidecar.model import Compression, CopyState, OperationKind, Phase, Preset, Trigger
 
 Word = TypeVar("Word")
@@ -44,6 +45,9 @@ KINDS: dict[str, OperationKind] = {
 }
 PHASES: dict[str, Phase] = {f"PHASE_{phase.name}": phase for phase in Phase}
 ENGINE_STATES: dict[str, EngineState] = {f"STATE_{state.name}": state for state in EngineState}
+
+EVENTS: dict[str, EventType] = {f"TYPE_{type_.name}": type_ for type_ in EventType}
+SEVERITIES: dict[str, Severity] = {f"SEVERITY_{word.name}": word for word in Severity}
 
 
 def wire_name(names: Mapping[str, Word], word: Word) -> str:

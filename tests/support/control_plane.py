@@ -21,6 +21,7 @@ from sidecar.errors import (
     PerdureError,
     RevisionMismatchError,
 )
+from sidecar.event_log import EventLog
 from sidecar.model import (
     BackendCheck,
     BackendReport,
@@ -53,6 +54,7 @@ from sidecar.rpc.door import ControlDoor
 from sidecar.rpc.server_service import ServerView
 from sidecar.rpc.status_messages import ServerFacts
 from sidecar.usecases import ControlPlane, CreateSnapshot, ScheduleView, SnapshotFilter
+from tests.support.driven_clock import DrivenClock
 
 NOW = datetime(2026, 11, 22, 7, 0, tzinfo=UTC)
 
@@ -354,6 +356,8 @@ class FakePlane:
         self.backends = FakeBackends(self.operations)
         self.engine = FakeEngineConfig()
         self.engine_error: PerdureError | None = None
+        self.clock = DrivenClock()
+        self.events = EventLog(self.clock)
         self.target = ""
 
     async def open_door(self) -> ControlDoor:
@@ -368,7 +372,9 @@ class FakePlane:
             settings={"server.name": "default"},
         )
         facts = ServerFacts("default", "0.1.0", "/data", NOW, {"resp": "127.0.0.1:6379"})
-        view = ServerView(facts, lambda: "0" * 32, lambda: self.engine_error, Figures())
+        view = ServerView(
+            facts, lambda: "0" * 32, lambda: self.engine_error, Figures(), self.events, self.clock
+        )
         # The fake has what the door asks for, not the whole border.
         door.add_services(plane, self.engine, view)  # type: ignore[arg-type]
         self.target = f"127.0.0.1:{door.bind('127.0.0.1:0')}"

@@ -5,9 +5,16 @@ from typing import Any
 
 import pytest
 
-from perdure.control.v1 import compression_pb2, operation_metadata_pb2, schedule_pb2, server_pb2
+from perdure.control.v1 import (
+    compression_pb2,
+    event_pb2,
+    operation_metadata_pb2,
+    schedule_pb2,
+    server_pb2,
+)
 from perdure.control.v1.snapshot_pb2 import Snapshot
 from sidecar.engine_port import EngineState
+from sidecar.event_log import EventType, Severity
 from sidecar.model import Compression, CopyState, OperationKind, Phase, Preset, Trigger
 from sidecar.rpc import wire
 
@@ -18,6 +25,8 @@ TABLES = [
     (wire.PRESETS, Preset, schedule_pb2.Schedule.Preset),
     (wire.KINDS, OperationKind, operation_metadata_pb2.OperationMetadata.Kind),
     (wire.PHASES, Phase, operation_metadata_pb2.OperationMetadata.Phase),
+    (wire.EVENTS, EventType, event_pb2.Event.Type),
+    (wire.SEVERITIES, Severity, event_pb2.Event.Severity),
     (wire.ENGINE_STATES, EngineState, server_pb2.ServerStatus.State),
 ]
 

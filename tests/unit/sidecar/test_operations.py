@@ -21,6 +21,7 @@ from sidecar.errors import (
     OperationInterruptedError,
     SnapshotDamagedError,
 )
+from sidecar.event_log import EventLog
 from sidecar.model import JsonObject, Operation, OperationKind, OperationState, Phase, Progress
 from sidecar.operations import OperationHandle, Operations, OperationStart
 from sidecar.paging import ListRequest, paginate
@@ -39,7 +40,7 @@ class Bench:
 
     def open(self) -> None:
         self.catalogue = open_catalogue(self.path, self.clock.now(), timedelta(1)).catalogue
-        self.operations = Operations(self.catalogue, self.clock)
+        self.operations = Operations(self.catalogue, self.clock, EventLog(self.clock))
 
     async def ended(self, operation: Operation) -> Operation:
         return await self.operations.wait(operation.operation_id, 30)
