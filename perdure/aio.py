@@ -7,15 +7,17 @@ async with AsyncClient("127.0.0.1:6381") as client:
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import grpc
 import grpc.aio
+from google.protobuf.message import Message
 
 from perdure.client import CHANNEL_OPTIONS, DEFAULT_TARGET
 from perdure.errors import error_from_call
-from perdure.steps import Ask, Call, Pause, Step
+from perdure.steps import Ask, Call, Pause, Res, Rpc, Step
 
 T = TypeVar("T")
 
@@ -63,6 +65,25 @@ class AsyncClient:
             return result
         finally:
             call.close()
+
+    async def stream(self, rpc: Rpc[Res], request: Message) -> AsyncIterator[Res]:
+        """Ask an rpc that answers with a stream, and give its messages as they come.
+
+        As `Client.stream`: nothing is retried, and closing the iterator ends the call.
+        """
+        ask = self._channel.unary_stream(
+            rpc.path,
+            request_serializer=type(request).SerializeToString,
+            response_deserializer=rpc.response.FromString,
+        )
+        call = ask(request)
+        try:
+            async for message in call:
+                yield message
+        except grpc.aio.AioRpcError as failure:
+            raise error_from_call(failure, self.target) from None
+        finally:
+            call.cancel()
 
     async def _perform(self, step: Step) -> Any:
         match step:

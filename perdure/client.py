@@ -9,13 +9,15 @@ What the verbs are lives in `perdure.verbs`; the asyncio driver in `perdure.aio`
 from __future__ import annotations
 
 import time
+from collections.abc import Generator
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import grpc
+from google.protobuf.message import Message
 
 from perdure.errors import error_from_call
-from perdure.steps import Ask, Call, Pause, Step
+from perdure.steps import Ask, Call, Pause, Res, Rpc, Step
 
 T = TypeVar("T")
 
@@ -72,6 +74,28 @@ class Client:
             return result
         finally:
             call.close()
+
+    def stream(self, rpc: Rpc[Res], request: Message) -> Generator[Res, None, None]:
+        """Ask an rpc that answers with a stream, and give its messages as they come; blocks.
+
+        Nothing is retried: what a stream can go on from, only its reader knows. Closing the
+        iterator ends the call.
+
+        Raises:
+            PerdureError: the server refused, failed, or was not there.
+        """
+        ask = self._channel.unary_stream(
+            rpc.path,
+            request_serializer=type(request).SerializeToString,
+            response_deserializer=rpc.response.FromString,
+        )
+        call = ask(request)
+        try:
+            yield from call
+        except grpc.RpcError as failure:
+            raise error_from_call(failure, self.target) from None
+        finally:
+            call.cancel()
 
     def _perform(self, step: Step) -> Any:
         match step:

@@ -17,7 +17,7 @@ import typer
 import typer.main
 
 import perdure
-from perdure.cli import backend, operation, schedule, server, snapshot
+from perdure.cli import backend, event, operation, schedule, server, snapshot
 from perdure.cli.argv import first_verb, hoist_global_options
 from perdure.cli.session import OutputFormat, Session
 from perdure.client import DEFAULT_TARGET
@@ -32,6 +32,7 @@ NOUNS = {
     "schedule": schedule.app,
     "operation": operation.app,
     "backend": backend.app,
+    "event": event.app,
     "config": server.config_app,
 }
 VERBS: dict[str, Callable[..., None]] = {

@@ -41,7 +41,7 @@ def _write(out: TextIO, lines: Sequence[str]) -> None:
 
 
 def _lay_out(rows: Sequence[Sequence[str]]) -> list[str]:
-    shown = [[_printable(cell) for cell in row] for row in rows]
+    shown = [[printable(cell) for cell in row] for row in rows]
     widths = [max(map(cell_len, column)) for column in zip(*shown, strict=True)]
     return [_GAP.join(map(_pad, row, widths)).rstrip() for row in shown]
 
@@ -50,7 +50,8 @@ def _pad(cell: str, width: int) -> str:
     return cell + " " * (width - cell_len(cell))
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
+    """Return the text with its control characters shown."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

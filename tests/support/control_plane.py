@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -359,10 +360,21 @@ class FakePlane:
         self.clock = DrivenClock()
         self.events = EventLog(self.clock)
         self.target = ""
+        self.loop: asyncio.AbstractEventLoop | None = None
+
+    def run_in_loop(self, work: Callable[[], None]) -> Future[None]:
+        """Run something on the door's loop, where events are told."""
+
+        async def run() -> None:
+            work()
+
+        assert self.loop is not None
+        return asyncio.run_coroutine_threadsafe(run(), self.loop)
 
     async def open_door(self) -> ControlDoor:
         """Start a door on a free port of loopback."""
         door = ControlDoor()
+        self.loop = asyncio.get_running_loop()
         plane = ControlPlane(
             self.snapshots,
             self.schedules,
