@@ -7,7 +7,7 @@ async with AsyncClient("127.0.0.1:6381") as client:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -17,7 +17,7 @@ from google.protobuf.message import Message
 
 from perdure.client import CHANNEL_OPTIONS, DEFAULT_TARGET
 from perdure.errors import error_from_call
-from perdure.steps import Ask, Call, Pause, Res, Rpc, Step
+from perdure.steps import Ask, Call, Close, Next, Open, Pause, Res, Rpc, Send, Step, Work
 
 T = TypeVar("T")
 
@@ -58,6 +58,8 @@ class AsyncClient:
                     answer = await self._perform(step)
                 except grpc.aio.AioRpcError as failure:
                     step = call.throw(error_from_call(failure, self.target))
+                except OSError as failure:  # of a file that the verb works on
+                    step = call.throw(failure)
                 else:
                     step = call.send(answer)
         except StopIteration as end:
@@ -85,15 +87,34 @@ class AsyncClient:
         finally:
             call.cancel()
 
-    async def _perform(self, step: Step) -> Any:
+    async def _perform(self, step: Step) -> Any:  # noqa: PLR0911  # one for each kind of step
         match step:
             case Pause(seconds):
                 await asyncio.sleep(seconds)
                 return None
             case Ask(rpc, request, deadline_seconds):
-                ask = self._channel.unary_unary(
-                    rpc.path,
-                    request_serializer=type(request).SerializeToString,
-                    response_deserializer=rpc.response.FromString,
-                )
+                ask = self._channel.unary_unary(rpc.path, _encode, rpc.response.FromString)
                 return await ask(request, timeout=deadline_seconds)
+            case Send(rpc, messages, deadline_seconds):
+                send = self._channel.stream_unary(rpc.path, _encode, rpc.response.FromString)
+                return await send(_unblock(messages), timeout=deadline_seconds)
+            case Open(rpc, request, deadline_seconds):
+                open_ = self._channel.unary_stream(rpc.path, _encode, rpc.response.FromString)
+                return open_(request, timeout=deadline_seconds)
+            case Next(stream):
+                message = await stream.read()
+                return None if message is grpc.aio.EOF else message
+            case Close(stream):
+                return stream.cancel()
+            case Work(run):
+                return await asyncio.to_thread(run)
+
+
+def _encode(message: Message) -> bytes:
+    return message.SerializeToString()
+
+
+async def _unblock(messages: Iterator[Message]) -> AsyncIterator[Message]:
+    """Make messages in a thread: they are read from a file."""
+    while (message := await asyncio.to_thread(next, messages, None)) is not None:
+        yield message

@@ -17,7 +17,7 @@ import grpc
 from google.protobuf.message import Message
 
 from perdure.errors import error_from_call
-from perdure.steps import Ask, Call, Pause, Res, Rpc, Step
+from perdure.steps import Ask, Call, Close, Next, Open, Pause, Res, Rpc, Send, Step, Work
 
 T = TypeVar("T")
 
@@ -67,6 +67,8 @@ class Client:
                     answer = self._perform(step)
                 except grpc.RpcError as failure:
                     step = call.throw(error_from_call(failure, self.target))
+                except OSError as failure:  # of a file that the verb works on
+                    step = call.throw(failure)
                 else:
                     step = call.send(answer)
         except StopIteration as end:
@@ -97,15 +99,27 @@ class Client:
         finally:
             call.cancel()
 
-    def _perform(self, step: Step) -> Any:
+    def _perform(self, step: Step) -> Any:  # noqa: PLR0911  # one for each kind of step
         match step:
             case Pause(seconds):
                 time.sleep(seconds)
                 return None
             case Ask(rpc, request, deadline_seconds):
-                ask = self._channel.unary_unary(
-                    rpc.path,
-                    request_serializer=type(request).SerializeToString,
-                    response_deserializer=rpc.response.FromString,
-                )
+                ask = self._channel.unary_unary(rpc.path, _encode, rpc.response.FromString)
                 return ask(request, timeout=deadline_seconds)
+            case Send(rpc, messages, deadline_seconds):
+                send = self._channel.stream_unary(rpc.path, _encode, rpc.response.FromString)
+                return send(messages, timeout=deadline_seconds)
+            case Open(rpc, request, deadline_seconds):
+                open_ = self._channel.unary_stream(rpc.path, _encode, rpc.response.FromString)
+                return open_(request, timeout=deadline_seconds)
+            case Next(stream):
+                return next(stream, None)
+            case Close(stream):
+                return stream.cancel()
+            case Work(run):
+                return run()
+
+
+def _encode(message: Message) -> bytes:
+    return message.SerializeToString()

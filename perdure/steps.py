@@ -1,16 +1,17 @@
 """A call to the server written once and run twice: by the sync client and by the asyncio one.
 
-A verb (`perdure.verbs`) is a generator: it yields what it needs (`Ask` this rpc, `Pause` so long)
-and returns its typed result. It never touches a socket or a clock, so there are no hand-copied
-sync and async twins. `Client.run` and `AsyncClient.run` drive it. Retries live here, for all verbs.
+A verb (`perdure.verbs`) is a generator: it yields what it needs (`Ask` this rpc, `Pause` so long,
+take the `Next` message of a stream, do this `Work`) and returns its typed result. It never touches
+a socket or a clock, so there are no hand-copied sync and async twins. `Client.run` and
+`AsyncClient.run` drive it. Retries live here, for all verbs.
 
-Every rpc may be repeated: reads change nothing, and mutations carry a request_id, to which the
-server answers with the first result.
+Every rpc of the control door may be repeated: reads change nothing, and mutations carry a
+request_id, to which the server answers with the first result.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, cast
 
@@ -52,7 +53,46 @@ class Pause:
     seconds: float
 
 
-Step = Ask | Pause
+@dataclass(frozen=True)
+class Open:
+    """Begin a call that is answered by a stream; what `Next` takes is sent back."""
+
+    rpc: Rpc[Any]
+    request: Message
+    deadline_seconds: float
+
+
+@dataclass(frozen=True)
+class Next:
+    """Send the stream's next message back, None at its end."""
+
+    stream: Any
+
+
+@dataclass(frozen=True)
+class Close:
+    """Let go of a stream that is not read to its end."""
+
+    stream: Any
+
+
+@dataclass(frozen=True)
+class Send:
+    """Send messages as they are asked for, and the one answer back. Making them may block."""
+
+    rpc: Rpc[Any]
+    messages: Iterator[Message]
+    deadline_seconds: float
+
+
+@dataclass(frozen=True)
+class Work:
+    """Run something that blocks, such as a write to a file, and send back what it returns."""
+
+    run: Callable[[], Any]
+
+
+Step = Ask | Pause | Open | Next | Close | Send | Work
 Call = Generator[Step, Any, T]
 
 

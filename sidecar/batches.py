@@ -77,7 +77,7 @@ class Batches:
                 mine = await self._wait(batch, target)
                 if mine.failures:
                     is_spooled = True
-                    raise _failure(mine)
+                    raise failure_of(mine)
                 result = "ok"
             except asyncio.CancelledError:
                 result = "cancelled"
@@ -125,7 +125,7 @@ class Batches:
         return mine
 
 
-def _failure(result: ShipResult) -> PerdureError:
+def failure_of(result: ShipResult) -> PerdureError:
     """Return the first backend's error, saying what became of the cut."""
     name, error = next(iter(sorted(result.failures.items())))
     stored = ", ".join(result.stored) or "no backend"

@@ -136,11 +136,12 @@ class Boot:
             for snapshot in self._ground.catalogue.snapshots()
             if snapshot.state is CopyState.AVAILABLE and snapshot.manifest.keys >= keys_min
         ]
-        # What a restore replaced was cut after what it brought back: taken only if nothing else is.
+        # What a restore replaced was cut after what it brought back, and what was imported is not
+        # this server's history: taken only if nothing else is there.
         return max(
             usable,
             key=lambda s: (
-                s.manifest.trigger is not Trigger.SAFETY,
+                s.manifest.trigger not in {Trigger.SAFETY, Trigger.IMPORT},
                 s.manifest.cut_at,
                 s.snapshot_id,
             ),

@@ -54,6 +54,7 @@ from sidecar.shipping import Shipper, ShippingOptions
 from sidecar.snapshots import Snapshots
 from sidecar.spool import CutTarget, Spool
 from sidecar.storage import Storage, StorageOptions, Storages
+from sidecar.transfers import TransferOptions, Transfers
 from sidecar.usecases import ControlPlane
 from sidecar.verify import Fetcher, Verifier
 
@@ -184,6 +185,13 @@ class Core:
             ),
             operations=ground.operations,
             backends=Backends(ground),
+            transfers=Transfers(
+                ground,
+                fetcher,
+                self.pipeline,
+                snapshots.compression,
+                TransferOptions(spool.size_bytes_max),
+            ),
             settings=flatten_settings(self.settings),
             warnings=self.warnings,
         )

@@ -27,10 +27,12 @@
     ├── CorruptError               bytes that cannot be believed
     │   ├── SnapshotDamagedError       SNAPSHOT_DAMAGED
     │   ├── ManifestInvalidError       MANIFEST_INVALID
-    │   └── CutDamagedError            CUT_DAMAGED
+    │   ├── CutDamagedError            CUT_DAMAGED
+    │   └── ImportRefusedError         IMPORT_REFUSED
     ├── ExhaustedError             MEMORY_EXHAUSTED, DISK_FULL, SPOOL_FULL
     ├── CancelledOperationError    CANCELLED
     ├── OperationInterruptedError  OPERATION_INTERRUPTED
+    │   └── ImportBrokenError          IMPORT_BROKEN
     ├── BackendRefusedError        BACKEND_REFUSED, or the backend's own code
     ├── BootRefusedError           BOOT_SOURCE_AMBIGUOUS, _MISSING, _UNREACHABLE, _DAMAGED
     ├── EngineFailedError          whatever code the engine gave
@@ -252,6 +254,12 @@ class CutDamagedError(CorruptError):
     default_hint = "Check this machine's disk and memory, then take a snapshot again."
 
 
+class ImportRefusedError(CorruptError):
+    """A file from outside is damaged, too new, or another than was announced; nothing is left."""
+
+    default_code = "IMPORT_REFUSED"
+
+
 class ExhaustedError(PerdureError):
     """Memory, disk or the spool is full; nothing was changed."""
 
@@ -270,6 +278,13 @@ class OperationInterruptedError(PerdureError):
 
     default_code = "OPERATION_INTERRUPTED"
     default_retryable = True
+
+
+class ImportBrokenError(OperationInterruptedError):
+    """The stream of an import ended before all of the file was here; nothing is left."""
+
+    default_code = "IMPORT_BROKEN"
+    default_hint = "Send the file again, under a fresh request_id."
 
 
 class BackendRefusedError(PerdureError):

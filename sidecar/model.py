@@ -28,6 +28,7 @@ class Trigger(StrEnum):
     MANUAL = "manual"
     SAFETY = "safety"  # of the data that a restore replaced
     BOOT = "boot"  # an RDB that a shutdown or crash left, shipped at the next boot
+    IMPORT = "import"  # an RDB that a client sent from outside
 
 
 class CopyState(StrEnum):
@@ -231,6 +232,7 @@ class OperationKind(StrEnum):
     SCHEDULE_RUN = "schedule.run"
     RESTORE = "restore"
     BACKEND_CHECK = "backend.check"
+    SNAPSHOT_IMPORT = "snapshot.import"
 
 
 class OperationState(StrEnum):
@@ -258,6 +260,7 @@ class Phase(StrEnum):
     SAFETY = "safety"
     COMMIT = "commit"
     CHECK = "check"
+    RECEIVE = "receive"
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,6 +112,11 @@ class Operations:
         self._running: dict[str, _Running] = {}
         self._is_stopping = False
 
+    @property
+    def is_stopping(self) -> bool:
+        """Return whether what is cancelled from now on is left to the next boot."""
+        return self._is_stopping
+
     # --- starting ---------------------------------------------------------------------
 
     def repeat_of(self, start: OperationStart) -> Operation | None:
@@ -406,6 +411,7 @@ _INTERRUPTED_HINTS = {
         "plan; a safety snapshot that was taken is in `perdure snapshot list`. Then repeat."
     ),
     OperationKind.SNAPSHOT_CREATE: "Nothing was stored. Take the snapshot again.",
+    OperationKind.SNAPSHOT_IMPORT: "Nothing was stored. Send the file again.",
     OperationKind.SCHEDULE_RUN: "Nothing was stored. A due time that is still open runs again.",
 }
 

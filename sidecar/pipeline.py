@@ -247,13 +247,16 @@ class Pipeline:
         return results
 
     async def ship_released(
-        self, cut: SpooledCut, on_progress: ProgressSink = no_progress
+        self,
+        cut: SpooledCut,
+        on_progress: ProgressSink = no_progress,
+        on_shipped: ShippedSink | None = None,
     ) -> list[ShipResult]:
-        """Prove and ship a file that somebody else cut under `plan` (a restore's safety cut)."""
+        """Prove and ship a file that came otherwise, under `plan` (a safety cut, an import)."""
         try:
             if cut.proof is None:
                 cut = await self.prove(cut, on_progress)
-            return await self._ship(cut, on_progress)
+            return await self._ship(cut, on_progress, on_shipped)
         finally:
             self.release(cut)
 

@@ -7,7 +7,8 @@ with RequestIdReusedError. Methods that answer an Operation return at once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -167,6 +168,52 @@ class OperationUseCases(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class DownloadSnapshot:
+    """A payload from `offset` on; raw, or as it is stored; no backend means any."""
+
+    snapshot_id: str
+    backend: str | None = None
+    is_stored: bool = False
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """A payload that is here, whole and checked: its size, its digest, and the bytes asked for."""
+
+    backend: str
+    size_bytes: int
+    sha256: str
+    chunks: AsyncIterator[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class ImportSnapshot:
+    """An RDB file that a client sends; no backends means all."""
+
+    size_bytes: int
+    sha256: str
+    backends: tuple[str, ...] = ()
+
+
+class TransferUseCases(Protocol):
+    """`sidecar.transfers.Transfers`."""
+
+    def download(self, request: DownloadSnapshot) -> AbstractAsyncContextManager[Download]:
+        """Give a payload for the length of a block; SnapshotDamagedError when it is not it."""
+        ...
+
+    async def import_file(
+        self,
+        request: ImportSnapshot,
+        chunks: AsyncIterator[bytes],
+        request_id: str | None = None,
+    ) -> Operation:
+        """Receive a file; the Operation then verifies and stores it; result {"snapshot_id"}."""
+        ...
+
+
 class BackendUseCases(Protocol):
     """`sidecar.backends_service.Backends`."""
 
@@ -188,5 +235,6 @@ class ControlPlane:
     restores: RestoreUseCases
     operations: OperationUseCases
     backends: BackendUseCases
+    transfers: TransferUseCases
     settings: Mapping[str, str] = field(default_factory=dict)  # dotted names, secrets as ***
     warnings: Sequence[str] = ()

@@ -53,24 +53,33 @@ class Fetcher:
     async def fetch(self, copy: Copy, on_progress: ProgressSink, steps: str) -> AsyncIterator[Path]:
         """Give the unpacked file for the length of a block; SnapshotDamagedError when it is not it.
 
-        `steps` is the first word of the failpoints passed: `verify` or `restore`.
+        `steps` is the first word of the failpoints passed: `verify`, `restore` or `download`.
         """
-        manifest = copy.manifest
-        stored, raw = self._ground.spool.scratch("stored"), self._ground.spool.scratch("raw")
+        manifest, raw = copy.manifest, self._ground.spool.scratch("raw")
+        async with self.fetch_stored(copy, on_progress) as stored:
+            try:
+                await step(f"{steps}.fetched")
+                if manifest.compression is Compression.NONE:
+                    raw = stored
+                else:
+                    await self._unpack(manifest, stored, raw)
+                    await asyncio.to_thread(stored.unlink)
+                await step(f"{steps}.unpacked")
+                yield raw
+            finally:
+                with suppress(OSError):  # scratch: the next start sweeps what stays
+                    raw.unlink(missing_ok=True)
+
+    @asynccontextmanager
+    async def fetch_stored(self, copy: Copy, on_progress: ProgressSink) -> AsyncIterator[Path]:
+        """Give the blob as it is stored, for the length of a block."""
+        stored = self._ground.spool.scratch("stored")
         try:
             await self._get(copy, stored, on_progress)
-            await step(f"{steps}.fetched")
-            if manifest.compression is Compression.NONE:
-                raw = stored
-            else:
-                await self._unpack(manifest, stored, raw)
-                await asyncio.to_thread(stored.unlink)
-            await step(f"{steps}.unpacked")
-            yield raw
+            yield stored
         finally:
-            for path in (stored, raw):
-                with suppress(OSError):  # scratch: the next start sweeps what stays
-                    path.unlink(missing_ok=True)
+            with suppress(OSError):
+                stored.unlink(missing_ok=True)
 
     async def _get(self, copy: Copy, path: Path, on_progress: ProgressSink) -> None:
         manifest = copy.manifest

@@ -1,12 +1,14 @@
-"""`perdure snapshot`: take, list, look at, verify and delete snapshots."""
+"""`perdure snapshot`: take, list, look at, verify, delete, download and import snapshots."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, TypeVar
 
 import typer
 
-from perdure import verbs
+from perdure import transfers, verbs
 from perdure.cli.options import (
     BackendOption,
     BackendsOption,
@@ -17,11 +19,14 @@ from perdure.cli.options import (
 )
 from perdure.cli.session import Session, session_of
 from perdure.cli.show import show_count, show_duration, show_enum, show_size, show_time
+from perdure.cli.transfer_bar import TransferBar
 from perdure.cli.waiting import wait_for
 from perdure.control.v1 import compression_pb2
 from perdure.control.v1.snapshot_pb2 import Snapshot, Verification
+from perdure.errors import PerdureError
 from perdure.names import short_id
 
+T = TypeVar("T")
 app = typer.Typer(no_args_is_help=True, help="Versions of the data set that can be restored.")
 
 
@@ -99,6 +104,68 @@ def delete_snapshot(context: typer.Context, snapshot: SnapshotArgument) -> None:
         return
     purge_at = show_time(deleted.purge_time)
     session.say(f"{short_id(deleted.name)} is deleted; its bytes are purged after {purge_at}")
+
+
+@app.command("download")
+def download_snapshot(
+    context: typer.Context,
+    snapshot: SnapshotArgument,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write it.")],
+    backend: BackendOption = "",
+    *,
+    stored: Annotated[
+        bool, typer.Option("--stored", help="The blob as it is stored, not the .rdb in it.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace FILE when it is there.")] = False,
+) -> None:
+    """Write a snapshot's RDB file here.
+
+    Its digest is checked. An interrupted download goes on where it stopped.
+    """
+    session = session_of(context)
+    with TransferBar("download") as bar:
+        call = transfers.download_snapshot(
+            snapshot, file, backend=backend, is_stored=stored, is_replacing=force, on_bytes=bar.show
+        )
+        found = _with_files(lambda: session.run(call))
+    if session.is_json:
+        document = {"path": str(found.path), "size_bytes": str(found.size_bytes)}
+        resumed = {"resumed_bytes": str(found.resumed_bytes)}
+        session.print_json({**document, "sha256": found.sha256, **resumed})
+        return
+    session.say(f"{found.path}: {show_size(found.size_bytes)}, sha256 {found.sha256}")
+
+
+@app.command("import")
+def import_snapshot(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="An .rdb file.")],
+    backend: BackendsOption = None,
+    *,
+    no_wait: NoWait = False,
+) -> None:
+    """Make a snapshot of an RDB file from outside.
+
+    The file is read and parsed before it is stored; the live data is not touched.
+    """
+    session = session_of(context)
+    with TransferBar("import") as bar:
+        call = transfers.import_snapshot(file, backend or (), bar.show)
+        operation = _with_files(lambda: session.run(call))
+    _end(session, operation, no_wait=no_wait)
+
+
+def _with_files(work: Callable[[], T]) -> T:
+    """Run what reads or writes a file of the caller's; its failure is one of ours."""
+    try:
+        return work()
+    except OSError as exc:
+        raise PerdureError(
+            "FILE_UNUSABLE",
+            f"{exc.filename or 'the file'}: {exc.strerror or exc}",
+            status="INVALID_ARGUMENT",
+            hint="look at the path, its permissions and the room on its disk",
+        ) from exc
 
 
 def _end(session: Session, operation: verbs.Operation, *, no_wait: bool) -> None:

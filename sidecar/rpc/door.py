@@ -85,7 +85,7 @@ class ControlDoor:
         """Register every service; before `start`."""
         server, snapshots = self._server, plane.snapshots
         snapshot_service_pb2_grpc.add_SnapshotServiceServicer_to_server(
-            SnapshotService(snapshots), server
+            SnapshotService(snapshots, plane.transfers), server
         )
         schedule_service_pb2_grpc.add_ScheduleServiceServicer_to_server(
             ScheduleService(plane.schedules, snapshots), server

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 from google.longrunning import operations_proto_pb2 as lro
 
-from perdure.control.v1 import snapshot_pb2, snapshot_service_pb2, snapshot_service_pb2_grpc
+from perdure.control.v1 import (
+    snapshot_pb2,
+    snapshot_service_pb2,
+    snapshot_service_pb2_grpc,
+    transfer_pb2,
+)
 from sidecar.rpc.failures import Context
 from sidecar.rpc.fields import (
     Collection,
@@ -17,14 +24,21 @@ from sidecar.rpc.filters import read_snapshot_filter
 from sidecar.rpc.operation_messages import encode_operation
 from sidecar.rpc.schedule_messages import read_compression
 from sidecar.rpc.snapshot_messages import encode_snapshot
-from sidecar.usecases import CreateSnapshot, SnapshotUseCases
+from sidecar.rpc.transfer_streams import (
+    heed_silence,
+    read_import,
+    read_import_chunks,
+    stream_download,
+)
+from sidecar.usecases import CreateSnapshot, SnapshotUseCases, TransferUseCases
 
 
 class SnapshotService(snapshot_service_pb2_grpc.SnapshotServiceServicer):
-    """Take, look at, verify and delete snapshots."""
+    """Take, look at, verify, delete, download and import snapshots."""
 
-    def __init__(self, snapshots: SnapshotUseCases) -> None:
+    def __init__(self, snapshots: SnapshotUseCases, transfers: TransferUseCases) -> None:
         self._snapshots = snapshots
+        self._transfers = transfers
 
     async def CreateSnapshot(  # noqa: N802  # the wire's name
         self, request: snapshot_service_pb2.CreateSnapshotRequest, context: Context
@@ -79,3 +93,25 @@ class SnapshotService(snapshot_service_pb2_grpc.SnapshotServiceServicer):
             read_name(Collection.SNAPSHOTS, request.name), read_request_id(request.request_id)
         )
         return encode_snapshot(deleted)
+
+    async def DownloadSnapshot(  # noqa: N802  # the wire's name
+        self, request: transfer_pb2.DownloadSnapshotRequest, context: Context
+    ) -> AsyncIterator[transfer_pb2.DownloadSnapshotResponse]:
+        """Send a payload in chunks."""
+        del context
+        async for message in heed_silence(stream_download(self._transfers, request)):
+            yield message
+
+    async def ImportSnapshot(  # noqa: N802  # the wire's name
+        self,
+        request_iterator: AsyncIterator[transfer_pb2.ImportSnapshotRequest],
+        context: Context,
+    ) -> lro.Operation:
+        """Receive a file and start making a snapshot of it."""
+        del context
+        messages = aiter(request_iterator)
+        wanted, request_id = read_import(await anext(messages, None))
+        operation = await self._transfers.import_file(
+            wanted, read_import_chunks(messages), read_request_id(request_id)
+        )
+        return encode_operation(operation, self._snapshots)

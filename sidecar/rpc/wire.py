@@ -21,6 +21,7 @@ TRIGGERS: dict[str, Trigger] = {
     "TRIGGER_SAFETY": Trigger.SAFETY,
     "TRIGGER_BOOT": Trigger.BOOT,
     "TRIGGER_RUN": Trigger.RUN,
+    "TRIGGER_IMPORT": Trigger.IMPORT,
 }
 STATES: dict[str, CopyState] = {
     "STATE_AVAILABLE": CopyState.AVAILABLE,
@@ -42,6 +43,7 @@ KINDS: dict[str, OperationKind] = {
     "KIND_RUN_SCHEDULE": OperationKind.SCHEDULE_RUN,
     "KIND_RESTORE_SNAPSHOT": OperationKind.RESTORE,
     "KIND_CHECK_BACKEND": OperationKind.BACKEND_CHECK,
+    "KIND_IMPORT_SNAPSHOT": OperationKind.SNAPSHOT_IMPORT,
 }
 PHASES: dict[str, Phase] = {f"PHASE_{phase.name}": phase for phase in Phase}
 ENGINE_STATES: dict[str, EngineState] = {f"STATE_{state.name}": state for state in EngineState}

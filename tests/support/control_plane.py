@@ -7,10 +7,11 @@ The door runs in a thread of its own, so that blocking clients can call it.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
@@ -18,6 +19,8 @@ from sidecar.engine_port import EngineState
 from sidecar.errors import (
     AlreadyExistsError,
     ConfigError,
+    EngineNotReadyError,
+    ImportRefusedError,
     NotFoundError,
     PerdureError,
     RevisionMismatchError,
@@ -54,7 +57,15 @@ from sidecar.records import encode_backend_report, encode_restore_outcome
 from sidecar.rpc.door import ControlDoor
 from sidecar.rpc.server_service import ServerView
 from sidecar.rpc.status_messages import ServerFacts
-from sidecar.usecases import ControlPlane, CreateSnapshot, ScheduleView, SnapshotFilter
+from sidecar.usecases import (
+    ControlPlane,
+    CreateSnapshot,
+    Download,
+    DownloadSnapshot,
+    ImportSnapshot,
+    ScheduleView,
+    SnapshotFilter,
+)
 from tests.support.driven_clock import DrivenClock
 
 NOW = datetime(2026, 11, 22, 7, 0, tzinfo=UTC)
@@ -302,6 +313,47 @@ class FakeRestores:
 
 
 @dataclass
+class FakeTransfers:
+    """Payloads in memory; `cut_after` breaks a download once behind so many bytes."""
+
+    operations: FakeOperations
+    payloads: dict[str, bytes] = field(default_factory=dict)
+    imported: list[bytes] = field(default_factory=list)
+    offsets: list[int] = field(default_factory=list)
+    cut_after: int | None = None
+
+    @asynccontextmanager
+    async def download(self, request: DownloadSnapshot) -> AsyncIterator[Download]:
+        payload = self.payloads[request.snapshot_id]
+        self.offsets.append(request.offset)
+
+        async def chunks() -> AsyncIterator[bytes]:
+            for start in range(request.offset, len(payload), 100):
+                if self.cut_after is not None and start >= self.cut_after:
+                    self.cut_after = None
+                    raise EngineNotReadyError("cut by the test")
+                yield payload[start : start + 100]
+
+        digest = hashlib.sha256(payload).hexdigest()
+        yield Download("local", len(payload), digest, chunks())
+
+    async def import_file(
+        self,
+        request: ImportSnapshot,
+        chunks: AsyncIterator[bytes],
+        request_id: str | None = None,
+    ) -> Operation:
+        del request_id
+        came = b"".join([chunk async for chunk in chunks])
+        if hashlib.sha256(came).hexdigest() != request.sha256:
+            raise ImportRefusedError("another digest")
+        self.imported.append(came)
+        return self.operations.add(
+            make_operation(OperationKind.SNAPSHOT_IMPORT, "snapshots/s-1", {"snapshot_id": "s-1"})
+        )
+
+
+@dataclass
 class FakeBackends:
     """One backend that keeps or breaks its promises."""
 
@@ -355,6 +407,7 @@ class FakePlane:
         self.schedules = FakeSchedules(self.operations)
         self.restores = FakeRestores(self.operations, self.snapshots)
         self.backends = FakeBackends(self.operations)
+        self.transfers = FakeTransfers(self.operations)
         self.engine = FakeEngineConfig()
         self.engine_error: PerdureError | None = None
         self.clock = DrivenClock()
@@ -381,6 +434,7 @@ class FakePlane:
             self.restores,
             self.operations,
             self.backends,
+            self.transfers,
             settings={"server.name": "default"},
         )
         facts = ServerFacts("default", "0.1.0", "/data", NOW, {"resp": "127.0.0.1:6379"})

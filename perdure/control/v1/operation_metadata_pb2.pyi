@@ -46,6 +46,8 @@ class OperationMetadata(_message.Message):
         """KIND_RESTORE_SNAPSHOT: RestoreSnapshot. The response is a RestoreResult."""
         KIND_CHECK_BACKEND: OperationMetadata._Kind.ValueType  # 5
         """KIND_CHECK_BACKEND: CheckBackend. The response is a BackendReport."""
+        KIND_IMPORT_SNAPSHOT: OperationMetadata._Kind.ValueType  # 8
+        """KIND_IMPORT_SNAPSHOT: ImportSnapshot. The response is a Snapshot."""
 
     class Kind(_Kind, metaclass=_KindEnumTypeWrapper):
         """Kind is what was asked for."""
@@ -62,6 +64,8 @@ class OperationMetadata(_message.Message):
     """KIND_RESTORE_SNAPSHOT: RestoreSnapshot. The response is a RestoreResult."""
     KIND_CHECK_BACKEND: OperationMetadata.Kind.ValueType  # 5
     """KIND_CHECK_BACKEND: CheckBackend. The response is a BackendReport."""
+    KIND_IMPORT_SNAPSHOT: OperationMetadata.Kind.ValueType  # 8
+    """KIND_IMPORT_SNAPSHOT: ImportSnapshot. The response is a Snapshot."""
 
     class _Phase:
         ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -97,6 +101,8 @@ class OperationMetadata(_message.Message):
         """PHASE_COMMIT: the new data takes the old one's place. Cannot be cancelled any more."""
         PHASE_CHECK: OperationMetadata._Phase.ValueType  # 13
         """PHASE_CHECK: the conformance suite runs."""
+        PHASE_RECEIVE: OperationMetadata._Phase.ValueType  # 15
+        """PHASE_RECEIVE: the bytes of a file are coming in from a client."""
 
     class Phase(_Phase, metaclass=_PhaseEnumTypeWrapper):
         """Phase is the step that an Operation is in. Later releases may know more: show an unknown one by
@@ -131,6 +137,8 @@ class OperationMetadata(_message.Message):
     """PHASE_COMMIT: the new data takes the old one's place. Cannot be cancelled any more."""
     PHASE_CHECK: OperationMetadata.Phase.ValueType  # 13
     """PHASE_CHECK: the conformance suite runs."""
+    PHASE_RECEIVE: OperationMetadata.Phase.ValueType  # 15
+    """PHASE_RECEIVE: the bytes of a file are coming in from a client."""
 
     KIND_FIELD_NUMBER: _builtins.int
     TARGET_FIELD_NUMBER: _builtins.int

@@ -83,6 +83,8 @@ class Snapshot(_message.Message):
         """TRIGGER_BOOT: the RDB file that an earlier run left behind, shipped at the next start."""
         TRIGGER_RUN: Snapshot._Trigger.ValueType  # 5
         """TRIGGER_RUN: RunSchedule, which takes a schedule's snapshot at once."""
+        TRIGGER_IMPORT: Snapshot._Trigger.ValueType  # 6
+        """TRIGGER_IMPORT: ImportSnapshot, a file that came from outside."""
 
     class Trigger(_Trigger, metaclass=_TriggerEnumTypeWrapper):
         """Trigger says what asked for the snapshot."""
@@ -99,6 +101,8 @@ class Snapshot(_message.Message):
     """TRIGGER_BOOT: the RDB file that an earlier run left behind, shipped at the next start."""
     TRIGGER_RUN: Snapshot.Trigger.ValueType  # 5
     """TRIGGER_RUN: RunSchedule, which takes a schedule's snapshot at once."""
+    TRIGGER_IMPORT: Snapshot.Trigger.ValueType  # 6
+    """TRIGGER_IMPORT: ImportSnapshot, a file that came from outside."""
 
     NAME_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
@@ -183,7 +187,7 @@ class Snapshot(_message.Message):
     @_builtins.property
     def fork_duration(self) -> _duration_pb2.Duration:
         """fork_duration is how long the fork call took, when clients waited. Unset when nothing was
-        forked (TRIGGER_BOOT).
+        forked (TRIGGER_BOOT, TRIGGER_IMPORT).
         """
 
     @_builtins.property

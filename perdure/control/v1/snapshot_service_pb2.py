@@ -26,9 +26,10 @@ from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior_
 from google.longrunning import operations_pb2 as google_dot_longrunning_dot_operations__pb2
 from perdure.control.v1 import compression_pb2 as perdure_dot_control_dot_v1_dot_compression__pb2
 from perdure.control.v1 import snapshot_pb2 as perdure_dot_control_dot_v1_dot_snapshot__pb2
+from perdure.control.v1 import transfer_pb2 as perdure_dot_control_dot_v1_dot_transfer__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)perdure/control/v1/snapshot_service.proto\x12\x12perdure.control.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a#google/longrunning/operations.proto\x1a$perdure/control/v1/compression.proto\x1a!perdure/control/v1/snapshot.proto\"\x85\x01\n\x15\x43reateSnapshotRequest\x12\x16\n\x08\x62\x61\x63kends\x18\x01 \x03(\tB\x04\xe2\x41\x01\x01\x12:\n\x0b\x63ompression\x18\x02 \x01(\x0e\x32\x1f.perdure.control.v1.CompressionB\x04\xe2\x41\x01\x01\x12\x18\n\nrequest_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"(\n\x12GetSnapshotRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"{\n\x14ListSnapshotsRequest\x12\x17\n\tpage_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06\x66ilter\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1a\n\x0cshow_deleted\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01\"a\n\x15ListSnapshotsResponse\x12/\n\tsnapshots\x18\x01 \x03(\x0b\x32\x1c.perdure.control.v1.Snapshot\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\\\n\x15VerifySnapshotRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07\x62\x61\x63kend\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x18\n\nrequest_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"E\n\x15\x44\x65leteSnapshotRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\nrequest_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x32\xa3\x04\n\x0fSnapshotService\x12|\n\x0e\x43reateSnapshot\x12).perdure.control.v1.CreateSnapshotRequest\x1a\x1d.google.longrunning.Operation\" \xca\x41\x1d\n\x08Snapshot\x12\x11OperationMetadata\x12S\n\x0bGetSnapshot\x12&.perdure.control.v1.GetSnapshotRequest\x1a\x1c.perdure.control.v1.Snapshot\x12\x64\n\rListSnapshots\x12(.perdure.control.v1.ListSnapshotsRequest\x1a).perdure.control.v1.ListSnapshotsResponse\x12|\n\x0eVerifySnapshot\x12).perdure.control.v1.VerifySnapshotRequest\x1a\x1d.google.longrunning.Operation\" \xca\x41\x1d\n\x08Snapshot\x12\x11OperationMetadata\x12Y\n\x0e\x44\x65leteSnapshot\x12).perdure.control.v1.DeleteSnapshotRequest\x1a\x1c.perdure.control.v1.Snapshotb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)perdure/control/v1/snapshot_service.proto\x12\x12perdure.control.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a#google/longrunning/operations.proto\x1a$perdure/control/v1/compression.proto\x1a!perdure/control/v1/snapshot.proto\x1a!perdure/control/v1/transfer.proto\"\x85\x01\n\x15\x43reateSnapshotRequest\x12\x16\n\x08\x62\x61\x63kends\x18\x01 \x03(\tB\x04\xe2\x41\x01\x01\x12:\n\x0b\x63ompression\x18\x02 \x01(\x0e\x32\x1f.perdure.control.v1.CompressionB\x04\xe2\x41\x01\x01\x12\x18\n\nrequest_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"(\n\x12GetSnapshotRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"{\n\x14ListSnapshotsRequest\x12\x17\n\tpage_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06\x66ilter\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1a\n\x0cshow_deleted\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01\"a\n\x15ListSnapshotsResponse\x12/\n\tsnapshots\x18\x01 \x03(\x0b\x32\x1c.perdure.control.v1.Snapshot\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\\\n\x15VerifySnapshotRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07\x62\x61\x63kend\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x18\n\nrequest_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"E\n\x15\x44\x65leteSnapshotRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\nrequest_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x32\x94\x06\n\x0fSnapshotService\x12|\n\x0e\x43reateSnapshot\x12).perdure.control.v1.CreateSnapshotRequest\x1a\x1d.google.longrunning.Operation\" \xca\x41\x1d\n\x08Snapshot\x12\x11OperationMetadata\x12S\n\x0bGetSnapshot\x12&.perdure.control.v1.GetSnapshotRequest\x1a\x1c.perdure.control.v1.Snapshot\x12\x64\n\rListSnapshots\x12(.perdure.control.v1.ListSnapshotsRequest\x1a).perdure.control.v1.ListSnapshotsResponse\x12|\n\x0eVerifySnapshot\x12).perdure.control.v1.VerifySnapshotRequest\x1a\x1d.google.longrunning.Operation\" \xca\x41\x1d\n\x08Snapshot\x12\x11OperationMetadata\x12Y\n\x0e\x44\x65leteSnapshot\x12).perdure.control.v1.DeleteSnapshotRequest\x1a\x1c.perdure.control.v1.Snapshot\x12o\n\x10\x44ownloadSnapshot\x12+.perdure.control.v1.DownloadSnapshotRequest\x1a,.perdure.control.v1.DownloadSnapshotResponse0\x01\x12~\n\x0eImportSnapshot\x12).perdure.control.v1.ImportSnapshotRequest\x1a\x1d.google.longrunning.Operation\" \xca\x41\x1d\n\x08Snapshot\x12\x11OperationMetadata(\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -65,18 +66,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SNAPSHOTSERVICE'].methods_by_name['CreateSnapshot']._serialized_options = b'\312A\035\n\010Snapshot\022\021OperationMetadata'
   _globals['_SNAPSHOTSERVICE'].methods_by_name['VerifySnapshot']._loaded_options = None
   _globals['_SNAPSHOTSERVICE'].methods_by_name['VerifySnapshot']._serialized_options = b'\312A\035\n\010Snapshot\022\021OperationMetadata'
-  _globals['_CREATESNAPSHOTREQUEST']._serialized_start=209
-  _globals['_CREATESNAPSHOTREQUEST']._serialized_end=342
-  _globals['_GETSNAPSHOTREQUEST']._serialized_start=344
-  _globals['_GETSNAPSHOTREQUEST']._serialized_end=384
-  _globals['_LISTSNAPSHOTSREQUEST']._serialized_start=386
-  _globals['_LISTSNAPSHOTSREQUEST']._serialized_end=509
-  _globals['_LISTSNAPSHOTSRESPONSE']._serialized_start=511
-  _globals['_LISTSNAPSHOTSRESPONSE']._serialized_end=608
-  _globals['_VERIFYSNAPSHOTREQUEST']._serialized_start=610
-  _globals['_VERIFYSNAPSHOTREQUEST']._serialized_end=702
-  _globals['_DELETESNAPSHOTREQUEST']._serialized_start=704
-  _globals['_DELETESNAPSHOTREQUEST']._serialized_end=773
-  _globals['_SNAPSHOTSERVICE']._serialized_start=776
-  _globals['_SNAPSHOTSERVICE']._serialized_end=1323
+  _globals['_SNAPSHOTSERVICE'].methods_by_name['ImportSnapshot']._loaded_options = None
+  _globals['_SNAPSHOTSERVICE'].methods_by_name['ImportSnapshot']._serialized_options = b'\312A\035\n\010Snapshot\022\021OperationMetadata'
+  _globals['_CREATESNAPSHOTREQUEST']._serialized_start=244
+  _globals['_CREATESNAPSHOTREQUEST']._serialized_end=377
+  _globals['_GETSNAPSHOTREQUEST']._serialized_start=379
+  _globals['_GETSNAPSHOTREQUEST']._serialized_end=419
+  _globals['_LISTSNAPSHOTSREQUEST']._serialized_start=421
+  _globals['_LISTSNAPSHOTSREQUEST']._serialized_end=544
+  _globals['_LISTSNAPSHOTSRESPONSE']._serialized_start=546
+  _globals['_LISTSNAPSHOTSRESPONSE']._serialized_end=643
+  _globals['_VERIFYSNAPSHOTREQUEST']._serialized_start=645
+  _globals['_VERIFYSNAPSHOTREQUEST']._serialized_end=737
+  _globals['_DELETESNAPSHOTREQUEST']._serialized_start=739
+  _globals['_DELETESNAPSHOTREQUEST']._serialized_end=808
+  _globals['_SNAPSHOTSERVICE']._serialized_start=811
+  _globals['_SNAPSHOTSERVICE']._serialized_end=1599
 # @@protoc_insertion_point(module_scope)

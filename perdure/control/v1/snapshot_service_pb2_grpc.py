@@ -6,6 +6,7 @@ import warnings
 from google.longrunning import operations_pb2 as google_dot_longrunning_dot_operations__pb2
 from perdure.control.v1 import snapshot_pb2 as perdure_dot_control_dot_v1_dot_snapshot__pb2
 from perdure.control.v1 import snapshot_service_pb2 as perdure_dot_control_dot_v1_dot_snapshot__service__pb2
+from perdure.control.v1 import transfer_pb2 as perdure_dot_control_dot_v1_dot_transfer__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -62,6 +63,16 @@ class SnapshotServiceStub:
                 request_serializer=perdure_dot_control_dot_v1_dot_snapshot__service__pb2.DeleteSnapshotRequest.SerializeToString,
                 response_deserializer=perdure_dot_control_dot_v1_dot_snapshot__pb2.Snapshot.FromString,
                 _registered_method=True)
+        self.DownloadSnapshot = channel.unary_stream(
+                '/perdure.control.v1.SnapshotService/DownloadSnapshot',
+                request_serializer=perdure_dot_control_dot_v1_dot_transfer__pb2.DownloadSnapshotRequest.SerializeToString,
+                response_deserializer=perdure_dot_control_dot_v1_dot_transfer__pb2.DownloadSnapshotResponse.FromString,
+                _registered_method=True)
+        self.ImportSnapshot = channel.stream_unary(
+                '/perdure.control.v1.SnapshotService/ImportSnapshot',
+                request_serializer=perdure_dot_control_dot_v1_dot_transfer__pb2.ImportSnapshotRequest.SerializeToString,
+                response_deserializer=google_dot_longrunning_dot_operations__pb2.Operation.FromString,
+                _registered_method=True)
 
 
 class SnapshotServiceServicer:
@@ -113,6 +124,28 @@ class SnapshotServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DownloadSnapshot(self, request, context):
+        """DownloadSnapshot streams a payload: one header, chunks of bytes, one end with the digest. The
+        server compares the whole payload with its manifest before the first chunk leaves; what is
+        damaged ends with DATA_LOSS. A broken stream is resumed by `offset`. UNAVAILABLE or
+        RESOURCE_EXHAUSTED (SPOOL_FULL, TRANSFERS_BUSY) when it cannot be read now.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ImportSnapshot(self, request_iterator, context):
+        """ImportSnapshot makes a snapshot of an RDB file from outside: one header, then chunks of bytes
+        until all of the announced size came. The answer comes when they are here and their digest is
+        the announced one; the Operation then reads and parses the file and stores it, and its response
+        is the Snapshot. A file that is damaged, too new or another than announced is refused and leaves
+        nothing. A broken stream leaves nothing either and is begun anew: the same request_id then
+        answers the failed Operation (IMPORT_BROKEN), so take a fresh one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SnapshotServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -140,6 +173,16 @@ def add_SnapshotServiceServicer_to_server(servicer, server):
                     servicer.DeleteSnapshot,
                     request_deserializer=perdure_dot_control_dot_v1_dot_snapshot__service__pb2.DeleteSnapshotRequest.FromString,
                     response_serializer=perdure_dot_control_dot_v1_dot_snapshot__pb2.Snapshot.SerializeToString,
+            ),
+            'DownloadSnapshot': grpc.unary_stream_rpc_method_handler(
+                    servicer.DownloadSnapshot,
+                    request_deserializer=perdure_dot_control_dot_v1_dot_transfer__pb2.DownloadSnapshotRequest.FromString,
+                    response_serializer=perdure_dot_control_dot_v1_dot_transfer__pb2.DownloadSnapshotResponse.SerializeToString,
+            ),
+            'ImportSnapshot': grpc.stream_unary_rpc_method_handler(
+                    servicer.ImportSnapshot,
+                    request_deserializer=perdure_dot_control_dot_v1_dot_transfer__pb2.ImportSnapshotRequest.FromString,
+                    response_serializer=google_dot_longrunning_dot_operations__pb2.Operation.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -278,6 +321,60 @@ class SnapshotService:
             '/perdure.control.v1.SnapshotService/DeleteSnapshot',
             perdure_dot_control_dot_v1_dot_snapshot__service__pb2.DeleteSnapshotRequest.SerializeToString,
             perdure_dot_control_dot_v1_dot_snapshot__pb2.Snapshot.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DownloadSnapshot(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/perdure.control.v1.SnapshotService/DownloadSnapshot',
+            perdure_dot_control_dot_v1_dot_transfer__pb2.DownloadSnapshotRequest.SerializeToString,
+            perdure_dot_control_dot_v1_dot_transfer__pb2.DownloadSnapshotResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ImportSnapshot(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/perdure.control.v1.SnapshotService/ImportSnapshot',
+            perdure_dot_control_dot_v1_dot_transfer__pb2.ImportSnapshotRequest.SerializeToString,
+            google_dot_longrunning_dot_operations__pb2.Operation.FromString,
             options,
             channel_credentials,
             insecure,

@@ -10,6 +10,7 @@ from google.longrunning import operations_pb2 as _operations_pb2
 from grpc import aio as _aio
 from perdure.control.v1 import snapshot_pb2 as _snapshot_pb2
 from perdure.control.v1 import snapshot_service_pb2 as _snapshot_service_pb2
+from perdure.control.v1 import transfer_pb2 as _transfer_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys
@@ -61,6 +62,20 @@ class SnapshotServiceStub:
     snapshot answers it unchanged. FAILED_PRECONDITION while a hold keeps it or an operation reads
     it.
     """
+    DownloadSnapshot: _grpc.UnaryStreamMultiCallable[_transfer_pb2.DownloadSnapshotRequest, _transfer_pb2.DownloadSnapshotResponse]
+    """DownloadSnapshot streams a payload: one header, chunks of bytes, one end with the digest. The
+    server compares the whole payload with its manifest before the first chunk leaves; what is
+    damaged ends with DATA_LOSS. A broken stream is resumed by `offset`. UNAVAILABLE or
+    RESOURCE_EXHAUSTED (SPOOL_FULL, TRANSFERS_BUSY) when it cannot be read now.
+    """
+    ImportSnapshot: _grpc.StreamUnaryMultiCallable[_transfer_pb2.ImportSnapshotRequest, _operations_pb2.Operation]
+    """ImportSnapshot makes a snapshot of an RDB file from outside: one header, then chunks of bytes
+    until all of the announced size came. The answer comes when they are here and their digest is
+    the announced one; the Operation then reads and parses the file and stores it, and its response
+    is the Snapshot. A file that is damaged, too new or another than announced is refused and leaves
+    nothing. A broken stream leaves nothing either and is begun anew: the same request_id then
+    answers the failed Operation (IMPORT_BROKEN), so take a fresh one.
+    """
 
 @_typing.type_check_only
 class SnapshotServiceAsyncStub(SnapshotServiceStub):
@@ -90,6 +105,20 @@ class SnapshotServiceAsyncStub(SnapshotServiceStub):
     the bytes go after that time, when a second look still finds the tombstone. Deleting a deleted
     snapshot answers it unchanged. FAILED_PRECONDITION while a hold keeps it or an operation reads
     it.
+    """
+    DownloadSnapshot: _aio.UnaryStreamMultiCallable[_transfer_pb2.DownloadSnapshotRequest, _transfer_pb2.DownloadSnapshotResponse]  # type: ignore[assignment]
+    """DownloadSnapshot streams a payload: one header, chunks of bytes, one end with the digest. The
+    server compares the whole payload with its manifest before the first chunk leaves; what is
+    damaged ends with DATA_LOSS. A broken stream is resumed by `offset`. UNAVAILABLE or
+    RESOURCE_EXHAUSTED (SPOOL_FULL, TRANSFERS_BUSY) when it cannot be read now.
+    """
+    ImportSnapshot: _aio.StreamUnaryMultiCallable[_transfer_pb2.ImportSnapshotRequest, _operations_pb2.Operation]  # type: ignore[assignment]
+    """ImportSnapshot makes a snapshot of an RDB file from outside: one header, then chunks of bytes
+    until all of the announced size came. The answer comes when they are here and their digest is
+    the announced one; the Operation then reads and parses the file and stores it, and its response
+    is the Snapshot. A file that is damaged, too new or another than announced is refused and leaves
+    nothing. A broken stream leaves nothing either and is begun anew: the same request_id then
+    answers the failed Operation (IMPORT_BROKEN), so take a fresh one.
     """
 
 class SnapshotServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -147,6 +176,32 @@ class SnapshotServiceServicer(metaclass=_abc_1.ABCMeta):
         the bytes go after that time, when a second look still finds the tombstone. Deleting a deleted
         snapshot answers it unchanged. FAILED_PRECONDITION while a hold keeps it or an operation reads
         it.
+        """
+
+    @_abc_1.abstractmethod
+    def DownloadSnapshot(
+        self,
+        request: _transfer_pb2.DownloadSnapshotRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_transfer_pb2.DownloadSnapshotResponse], _abc.AsyncIterator[_transfer_pb2.DownloadSnapshotResponse]]:
+        """DownloadSnapshot streams a payload: one header, chunks of bytes, one end with the digest. The
+        server compares the whole payload with its manifest before the first chunk leaves; what is
+        damaged ends with DATA_LOSS. A broken stream is resumed by `offset`. UNAVAILABLE or
+        RESOURCE_EXHAUSTED (SPOOL_FULL, TRANSFERS_BUSY) when it cannot be read now.
+        """
+
+    @_abc_1.abstractmethod
+    def ImportSnapshot(
+        self,
+        request_iterator: _MaybeAsyncIterator[_transfer_pb2.ImportSnapshotRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_operations_pb2.Operation, _abc.Awaitable[_operations_pb2.Operation]]:
+        """ImportSnapshot makes a snapshot of an RDB file from outside: one header, then chunks of bytes
+        until all of the announced size came. The answer comes when they are here and their digest is
+        the announced one; the Operation then reads and parses the file and stores it, and its response
+        is the Snapshot. A file that is damaged, too new or another than announced is refused and leaves
+        nothing. A broken stream leaves nothing either and is begun anew: the same request_id then
+        answers the failed Operation (IMPORT_BROKEN), so take a fresh one.
         """
 
 def add_SnapshotServiceServicer_to_server(servicer: SnapshotServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 
@@ -47,7 +47,7 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 def test_plugin_of_others_opens_and_keeps_the_contract(install: Callable[..., None]) -> None:
     install(memory=f"{__name__}:PLUGIN")
-    assert list_types() == ["local", "memory", "s3"]
+    assert list_types() == ["local", "memory"]
     plugin = load_plugin("memory")
     assert plugin.type_name == "memory"
     results = run_contract(open_backend("memory", {"quota": 1}))
@@ -57,7 +57,7 @@ def test_plugin_of_others_opens_and_keeps_the_contract(install: Callable[..., No
 @pytest.mark.parametrize(
     ("entries", "text"),
     [
-        ({}, "unknown backend type 'x'; known are local, s3"),
+        ({}, "unknown backend type 'x'; known are local"),
         ({"x": "no_such_module_at_all:PLUGIN"}, "cannot be loaded"),
         ({"x": f"{__name__}:NOT_A_PLUGIN"}, "not a BackendPlugin"),
         ({"x": "a:P", "x_": "b:P"}, "installed more than once: a:P, b:P"),
@@ -77,8 +77,7 @@ def test_unusable_type_is_a_configuration_error(
     ("options", "texts"),
     [
         ({}, ["path: Field required"]),
-        ({"path": "x", "pth": "y"}, ["pth: Extra inputs are not permitted (did you mean path?)"]),
-        ({"path": "x", "colour": "y"}, ["permitted (known are path, create)"]),
+        ({"path": "x", "pth": "y"}, ["pth: Extra inputs are not permitted"]),
         ({"path": 7, "create": "perhaps"}, ["path: ", "create: "]),
     ],
 )
@@ -102,17 +101,10 @@ def test_importing_the_registry_loads_no_backend() -> None:
 
 
 def test_every_error_has_a_code_and_a_hint_of_its_own() -> None:
-    kinds = list(_classes(errors.BackendError))
+    kinds = errors.BackendError.__subclasses__()
     codes = {kind.code for kind in kinds}
-    assert len(codes) == len(kinds) == 18
+    assert len(codes) == len(kinds) == 13
     assert all(kind.hint.endswith(".") and kind.code.isupper() for kind in kinds)
-    retryable = ["BackendUnavailableError", "BackendThrottledError", "BackendChecksumError"]
-    assert [kind.__name__ for kind in kinds if kind.is_retryable] == retryable
+    assert [kind.__name__ for kind in kinds if kind.is_retryable] == ["BackendUnavailableError"]
     drawn = errors.__doc__ or ""
     assert all(kind.__name__ in drawn for kind in kinds)
-
-
-def _classes(kind: type[errors.BackendError]) -> Iterator[type[errors.BackendError]]:
-    for child in kind.__subclasses__():
-        yield child
-        yield from _classes(child)

@@ -1,0 +1,256 @@
+"""Downloads and imports on the control plane with the fake engine; a kill at each step."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from sidecar.errors import (
+    ExhaustedError,
+    ImportBrokenError,
+    ImportRefusedError,
+    InvalidArgumentError,
+    PerdureError,
+    SnapshotDamagedError,
+)
+from sidecar.model import Operation, OperationState, Phase, Trigger
+from sidecar.usecases import DownloadSnapshot, ImportSnapshot
+from tests.support.control_bench import ControlBench, disk_at, until
+from tests.support.fake_engine import FakeEngineError, dump_fake
+
+FILE = dump_fake({"from": "outside", "b": "2", "c": "3"})
+STEPS = (
+    "import.received",
+    "import.verified",
+    "import.planned",
+    "import.placed",
+    "import.proof_recorded",
+    "snapshot.packed",
+    "snapshot.payload_put",
+    "snapshot.manifest_put",
+    "snapshot.catalogued",
+    "snapshot.shipped",
+    "snapshot.cleaned",
+)
+
+
+def _announce(content: bytes) -> ImportSnapshot:
+    return ImportSnapshot(len(content), hashlib.sha256(content).hexdigest())
+
+
+async def _chunks(content: bytes, size: int = 10) -> AsyncIterator[bytes]:
+    for start in range(0, len(content), size):
+        yield content[start : start + size]
+
+
+async def _import(bench: ControlBench, content: bytes, request_id: str = "r1") -> Operation:
+    return await bench.core.control_plane.transfers.import_file(
+        _announce(content), _chunks(content), request_id
+    )
+
+
+async def test_import_is_a_snapshot_like_any_other(bench: ControlBench) -> None:
+    """It is listed, says that it came from outside, and can be restored; the spool is empty."""
+    done = await bench.ended(await _import(bench, FILE))
+    assert done.state is OperationState.DONE, done.error
+    snapshot = bench.listed()[0]
+    assert done.result == {"snapshot_id": snapshot.snapshot_id}
+    assert snapshot.manifest.trigger is Trigger.IMPORT
+    assert snapshot.manifest.raw_sha256 == hashlib.sha256(FILE).hexdigest()
+    assert snapshot.manifest.log_position is None
+    assert snapshot.manifest.cut_at <= bench.clock.now()
+    assert bench.spool_files() == []
+    restored = await bench.restored(snapshot.snapshot_id)
+    assert restored.state is OperationState.DONE, restored.error
+    assert bench.engine.data == {"from": "outside", "b": "2", "c": "3"}
+
+
+async def test_same_request_id_gives_the_first_operation(bench: ControlBench) -> None:
+    first = await bench.ended(await _import(bench, FILE))
+    again = await _import(bench, FILE)
+    assert again.operation_id == first.operation_id
+    assert len(bench.listed()) == 1
+
+
+async def test_damaged_file_is_refused_with_the_engines_reason(bench: ControlBench) -> None:
+    flipped = bytearray(FILE)
+    flipped[-3] ^= 1
+    done = await bench.ended(await _import(bench, bytes(flipped)))
+    assert done.state is OperationState.FAILED
+    assert done.error
+    assert done.error["code"] == "IMPORT_REFUSED"
+    assert done.error["context"] == {"cause": "RDB_CORRUPT"}
+    assert (bench.listed(), bench.spool_files(), bench.files("**/dump*")) == ([], [], [])
+
+
+async def test_one_bit_flipped_on_the_way_is_found(bench: ControlBench) -> None:
+    flipped = bytearray(FILE)
+    flipped[5] ^= 1
+    transfers = bench.core.control_plane.transfers
+    with pytest.raises(ImportRefusedError):
+        await transfers.import_file(_announce(FILE), _chunks(bytes(flipped)))
+    await until(lambda: bench.spool_files() == [])
+    assert bench.listed() == []
+
+
+@pytest.mark.parametrize("content", [FILE[:-1], FILE + b"x", b""], ids=["short", "long", "none"])
+async def test_stream_of_another_length_is_broken_and_leaves_nothing(
+    bench: ControlBench, content: bytes
+) -> None:
+    transfers = bench.core.control_plane.transfers
+    announced = _announce(FILE)
+    if len(content) > len(FILE):
+        announced = ImportSnapshot(len(FILE) - 1, announced.sha256)
+    with pytest.raises(ImportBrokenError):
+        await transfers.import_file(announced, _chunks(content, 1 << 20), "r1")
+    await until(lambda: bench.spool_files() == [])
+    assert bench.listed() == []
+
+
+async def test_client_that_goes_fails_the_operation(bench: ControlBench) -> None:
+    """The call's task is cancelled in the middle, as gRPC does when the client has gone."""
+    began = asyncio.Event()
+
+    async def stuck() -> AsyncIterator[bytes]:
+        yield FILE[:20]
+        began.set()
+        await asyncio.Event().wait()
+
+    call = asyncio.create_task(
+        bench.core.control_plane.transfers.import_file(_announce(FILE), stuck(), "r1")
+    )
+    await began.wait()
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    operation = await bench.ended(await _import(bench, FILE))
+    assert operation.error
+    assert operation.error["code"] == "IMPORT_BROKEN"
+    assert (bench.listed(), bench.spool_files()) == ([], [])
+
+
+async def test_cancelled_import_stops_taking_bytes(bench: ControlBench) -> None:
+    """Cancel while it receives: the stream ends with CANCELLED and nothing is left."""
+    began, go = asyncio.Event(), asyncio.Event()
+
+    async def slow() -> AsyncIterator[bytes]:
+        yield FILE[:20]
+        began.set()
+        await go.wait()
+        yield FILE[20:]
+
+    call = asyncio.create_task(
+        bench.core.control_plane.transfers.import_file(_announce(FILE), slow())
+    )
+    await began.wait()
+    operations = bench.core.ground.operations
+    running = next(iter(operations._live.values()))
+    assert running.progress.phase == Phase.RECEIVE
+    await operations.cancel(running.operation_id)
+    assert (await bench.ended(running)).state is OperationState.CANCELLED
+    go.set()
+    with pytest.raises(PerdureError) as caught:
+        await call
+    assert caught.value.code == "CANCELLED"
+    assert (bench.listed(), bench.spool_files()) == ([], [])
+
+
+async def test_spool_bounds_what_comes_in(tmp_path: Path) -> None:
+    """Refused before a byte is taken; what is announced counts, not what came."""
+    bench = ControlBench(tmp_path, spool={"size_bytes_max": 1 << 20})
+    await bench.boot()
+    transfers = bench.core.control_plane.transfers
+    with pytest.raises(ExhaustedError) as caught:
+        await transfers.import_file(ImportSnapshot(1 << 20, "0" * 64), _chunks(FILE))
+    assert caught.value.code == "SPOOL_FULL"
+    assert bench.core.ground.operations._live == {}
+    await bench.stop()
+
+
+@pytest.mark.parametrize("step", STEPS)
+async def test_kill_at_each_step_of_an_import_leaves_nothing_or_one_snapshot(
+    tmp_path: Path, step: str
+) -> None:
+    """Before the file has its place nothing is listed, afterwards one snapshot, once."""
+    first = ControlBench(tmp_path)
+    await first.boot()
+    started: list[Operation] = []
+
+    async def act() -> None:
+        operation = await _import(first, FILE)
+        started.append(operation)
+        await first.ended(operation)
+
+    disk = await disk_at(first, step, act)
+    await first.stop()
+    second = ControlBench(disk, server={"boot_source": "empty"})
+    await second.boot()
+    await second.core.maintain()
+    operation = second.core.ground.operations.get(started[0].operation_id)
+    if step in {"import.received", "import.verified", "import.planned"}:
+        assert second.listed() == []
+        assert operation.state is OperationState.FAILED
+    else:
+        assert operation.state is OperationState.DONE, operation.error
+        assert [s.manifest.trigger for s in second.listed()] == [Trigger.IMPORT]
+    assert second.spool_files() == []
+    await second.core.maintain()
+    assert len(second.files("**/manifest.json")) == len(second.listed())
+    await second.stop()
+
+
+# --- downloads ---------------------------------------------------------------------------
+
+
+async def _download(bench: ControlBench, request: DownloadSnapshot) -> tuple[bytes, str]:
+    async with bench.core.control_plane.transfers.download(request) as found:
+        return b"".join([chunk async for chunk in found.chunks]), found.sha256
+
+
+@pytest.mark.parametrize("offset", [0, 1, 40])
+async def test_download_gives_the_rdb_from_the_offset_on(bench: ControlBench, offset: int) -> None:
+    snapshot = await bench.take()
+    rdb = dump_fake({"a": "1", "b": "2"})
+    content, digest = await _download(bench, DownloadSnapshot(snapshot.snapshot_id, offset=offset))
+    assert content == rdb[offset:]
+    assert digest == hashlib.sha256(rdb).hexdigest()
+    assert bench.spool_files() == []
+
+
+async def test_stored_form_is_the_blob_itself(bench: ControlBench) -> None:
+    snapshot = await bench.take()
+    blob = (bench.data_dir / "snapshots" / snapshot.copies[0].payload_key).read_bytes()
+    request = DownloadSnapshot(snapshot.snapshot_id, is_stored=True)
+    content, digest = await _download(bench, request)
+    assert (content, digest) == (blob, snapshot.manifest.stored_sha256)
+
+
+async def test_damaged_payload_never_leaves(bench: ControlBench) -> None:
+    snapshot = await bench.take()
+    path = bench.data_dir / "snapshots" / snapshot.copies[0].payload_key
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 1
+    path.write_bytes(bytes(content))
+    with pytest.raises(SnapshotDamagedError):
+        await _download(bench, DownloadSnapshot(snapshot.snapshot_id))
+    assert bench.spool_files() == []
+
+
+async def test_offset_behind_the_end_is_refused(bench: ControlBench) -> None:
+    snapshot = await bench.take()
+    request = DownloadSnapshot(snapshot.snapshot_id, offset=1 << 30)
+    with pytest.raises(InvalidArgumentError):
+        await _download(bench, request)
+
+
+async def test_full_disk_while_receiving_leaves_nothing(bench: ControlBench) -> None:
+    """The engine's read-back reports the disk; the scratch file is gone afterwards."""
+    bench.engine.fail_next["verify"] = FakeEngineError("DISK_FULL", is_retryable=True)
+    done = await bench.ended(await _import(bench, FILE))
+    assert done.error
+    assert done.error["code"] == "DISK_FULL"
+    assert (bench.listed(), bench.spool_files()) == ([], [])
