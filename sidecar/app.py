@@ -36,6 +36,7 @@ from sidecar.logs import set_up_logs
 from sidecar.metrics import Exposition, FiguresCollector
 from sidecar.paging import ListRequest
 from sidecar.ready_file import remove_ready_file, write_ready_file
+from sidecar.rpc.audit_interceptor import AuditInterceptor
 from sidecar.rpc.server_service import ServerView
 from sidecar.rpc.status_messages import ServerFacts
 from sidecar.serve import ServeOptions
@@ -96,7 +97,8 @@ class Server:
             EngineCollector(self._engine.stats, time.time),
             FiguresCollector(self._core.figures, ENGINE_VERSION),
         )
-        self._doors = Doors(exposition.render, self._probes)
+        auditor = AuditInterceptor(self._core.audit, self._clock)
+        self._doors = Doors(exposition.render, self._probes, auditor)
         self._stop = StopRequests(self._engine)
         self._is_engine_running = False
         self._addresses: dict[str, DoorAddress] = {}

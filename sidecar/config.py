@@ -25,7 +25,7 @@ from sidecar.layout import is_server_name, is_snapshot_id
 from sidecar.model import Compression, Preset, Retention, ScheduleSpec
 
 ENV_PREFIX = "PERDURE_"
-SECTIONS = ("server", "snapshots", "spool", "backends", "schedules", "redis")
+SECTIONS = ("server", "snapshots", "spool", "audit", "backends", "schedules", "redis")
 _SPAN = re.compile(r"(\d+)\s*(s|m|h|d|w)\Z")
 _SPAN_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _SECRET = re.compile(
@@ -36,6 +36,11 @@ _URL_LOGIN = re.compile(r"(?<=://)[^/@\s]+(?=@)")
 _TRUE_FALSE = {"true": True, "false": False}
 # Of the embedded server. Whoever brings a redis.conf gets Redis's own: its log is off unless said.
 _EMBEDDED_DIRECTIVES = {"appendonly": "yes", "appendfsync": "everysec"}
+
+
+def is_secret_name(name: str) -> bool:
+    """Say whether a key or directive by this name holds a secret."""
+    return _SECRET.search(name) is not None
 
 
 def parse_span(value: object) -> object:
@@ -107,6 +112,15 @@ class SpoolTable(_Table):
     at_limit: Literal["refuse", "drop-oldest"] = "refuse"
 
 
+class AuditTable(_Table):
+    """`[audit]`: the log of mutations; unset, its path is in the data directory."""
+
+    enabled: bool = True
+    path: Path | None = None
+    size_bytes_max: int = Field(default=16 << 20, ge=64 << 10)
+    files_max: int = Field(default=8, ge=1, le=1000)
+
+
 class BackendTable(BaseModel):
     """`[backends.<name>]`: every other key is an option of its type."""
 
@@ -162,6 +176,7 @@ class Settings(_Table):
     server: ServerTable = ServerTable()
     snapshots: SnapshotsTable = SnapshotsTable()
     spool: SpoolTable = SpoolTable()
+    audit: AuditTable = AuditTable()
     backends: dict[str, BackendTable] = Field(default_factory=dict)
     schedules: dict[str, ScheduleTable] = Field(default_factory=dict)
     redis: dict[str, str] = Field(default_factory=dict)
@@ -308,6 +323,7 @@ def _siblings(place: tuple[int | str, ...]) -> list[str]:
         "server": ServerTable,
         "snapshots": SnapshotsTable,
         "spool": SpoolTable,
+        "audit": AuditTable,
         "schedules": ScheduleTable,
     }
     if len(place) == 1:

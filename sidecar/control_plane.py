@@ -22,6 +22,7 @@ import structlog
 from backends.errors import BackendConfigError
 from backends.registry import check_options, load_plugin
 from backends.wrap.retry import RetryingBackend
+from sidecar.audit import AuditLog, AuditOptions
 from sidecar.backends_service import Backends
 from sidecar.batches import Batches
 from sidecar.boot import Boot, DataDirLock
@@ -65,6 +66,7 @@ FIRST_SETTLE_SECONDS = 60.0
 SWEEP_EVERY = timedelta(hours=6)
 CATALOGUE_FILE = "perdure.db"
 SPOOL_FOLDER = "spool"
+AUDIT_FILE = "audit/audit.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,18 @@ class Core:
             self._release_locks()
             raise
         self._make_use_cases()
+        audit = settings.audit
+        self.audit = AuditLog(
+            AuditOptions(
+                audit.path or self.data_dir / AUDIT_FILE,
+                audit.size_bytes_max,
+                audit.files_max,
+                audit.enabled,
+            ),
+            clock,
+            self.figures,
+            self.events,
+        )
         tell_engine(engine, self.events)
 
     def _lock_rdb_folder(self) -> None:
@@ -348,6 +362,7 @@ class Core:
     def close(self) -> None:
         """Let go of the files; the engine must be stopped."""
         self.ground.catalogue.close()
+        self.audit.close()
         self._release_locks()
 
 

@@ -16,6 +16,7 @@ from sidecar.engine import EngineAdapter
 from sidecar.engine_port import EngineState
 from sidecar.errors import UnavailableError
 from sidecar.http import HttpDoor, Pages, Verdict
+from sidecar.rpc.audit_interceptor import AuditInterceptor
 from sidecar.rpc.door import ControlDoor
 from sidecar.rpc.server_service import ServerView
 from sidecar.usecases import ControlPlane
@@ -79,8 +80,13 @@ def _loading(stats: dict[str, object]) -> str:
 class Doors:
     """The control door and the HTTP door. Make it in the loop that serves them."""
 
-    def __init__(self, metrics: Callable[[str], tuple[bytes, str]], probes: Probes) -> None:
-        self.control = ControlDoor()
+    def __init__(
+        self,
+        metrics: Callable[[str], tuple[bytes, str]],
+        probes: Probes,
+        auditor: AuditInterceptor,
+    ) -> None:
+        self.control = ControlDoor(auditor)
         self._http = HttpDoor(Pages(metrics=metrics, ready=probes.ready, startup=probes.startup))
 
     def bind_control(self, address: DoorAddress) -> int:

@@ -190,6 +190,12 @@ class FiguresCollector(Collector):
             _one(figures.documents_invalid),
         )
         yield _counter(
+            "perdure_audit_lines_total",
+            "Lines of the audit log, by whether they could be written.",
+            ("result",),
+            [((result,), figures.audit_lines[result]) for result in ("written", "lost")],
+        )
+        yield _counter(
             "perdure_catalogue_damaged_total",
             "Times that the local catalogue was found damaged and rebuilt from the backends.",
             (),

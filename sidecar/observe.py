@@ -84,6 +84,7 @@ class Figures:
     restore_phase_seconds: dict[str, Histogram] = field(default_factory=dict)
     restore_last_success_at: datetime | None = None
     backends: dict[str, BackendFigures] = field(default_factory=dict)
+    audit_lines: Counter[str] = field(default_factory=Counter)  # "written" or "lost"
     catalogue_damaged: int = 0  # databases set aside at the start
 
     def observe_phase(self, family: str, phase: str, seconds: float) -> None:

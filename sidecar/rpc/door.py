@@ -25,6 +25,7 @@ from perdure.control.v1 import (
     snapshot_service_pb2_grpc,
 )
 from sidecar.engine_port import EnginePort
+from sidecar.rpc.audit_interceptor import AuditInterceptor
 from sidecar.rpc.backend_service import BackendService
 from sidecar.rpc.event_service import EventService
 from sidecar.rpc.failures import ErrorInterceptor
@@ -55,10 +56,10 @@ _Status = health_pb2.HealthCheckResponse
 class ControlDoor:
     """The grpc.aio server of the control plane."""
 
-    def __init__(self) -> None:
+    def __init__(self, auditor: AuditInterceptor | None = None) -> None:
         """Make the server. It must be made in the loop that serves it."""
         self._server = grpc.aio.server(
-            interceptors=[ErrorInterceptor()],
+            interceptors=[ErrorInterceptor(), *([auditor] if auditor else [])],
             maximum_concurrent_rpcs=CALLS_MAX,
             options=[
                 ("grpc.max_receive_message_length", REQUEST_BYTES_MAX),

@@ -54,6 +54,7 @@ from sidecar.model import (
 from sidecar.observe import Figures
 from sidecar.paging import ListRequest
 from sidecar.records import encode_backend_report, encode_restore_outcome
+from sidecar.rpc.audit_interceptor import AuditInterceptor
 from sidecar.rpc.door import ControlDoor
 from sidecar.rpc.server_service import ServerView
 from sidecar.rpc.status_messages import ServerFacts
@@ -413,6 +414,7 @@ class FakePlane:
         self.clock = DrivenClock()
         self.events = EventLog(self.clock)
         self.target = ""
+        self.auditor: AuditInterceptor | None = None
         self.loop: asyncio.AbstractEventLoop | None = None
 
     def run_in_loop(self, work: Callable[[], None]) -> Future[None]:
@@ -426,7 +428,7 @@ class FakePlane:
 
     async def open_door(self) -> ControlDoor:
         """Start a door on a free port of loopback."""
-        door = ControlDoor()
+        door = ControlDoor(self.auditor)
         self.loop = asyncio.get_running_loop()
         plane = ControlPlane(
             self.snapshots,
