@@ -41,7 +41,7 @@ from backends.source import CHUNK_BYTES, Digest, Source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from datetime import datetime
+    from datetime import datetime, timedelta
     from pathlib import Path
     from types import TracebackType
 
@@ -173,6 +173,18 @@ class Backend(abc.ABC):
             InvalidKeyError: The key is outside the grammar.
             BackendError: The storage is unavailable, or refuses.
         """
+
+    def sweep_unfinished(self, prefix: str, older_than: timedelta) -> int:
+        """Remove what interrupted puts have left below `prefix`; return how many there were.
+
+        Nothing that a listing shows is touched. A put that began less than `older_than` ago may
+        still run and is left alone. Where a put leaves nothing behind, there is nothing to do.
+
+        Raises:
+            BackendError: The storage is unavailable, or refuses; some may be removed then.
+        """
+        del prefix, older_than
+        return 0
 
     def close(self) -> None:  # noqa: B027 - a backend without connections has nothing to do
         """Let go of connections; idempotent. No other method may be called afterwards."""

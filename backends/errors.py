@@ -14,7 +14,12 @@ chained; what nobody recognises becomes `BackendFailedError`, which is not retry
     |-- SourceMismatchError          what was to be stored is not what the caller announced
     |-- SourceUnreadableError        what was to be stored could not be read
     |-- BackendUnavailableError      does not answer now; a retry can help
+    |   `-- BackendThrottledError        answers that this was too much at once
     |-- BackendPermissionError       answers, and refuses
+    |   |-- BackendCredentialsError      credentials are missing, wrong or expired
+    |   `-- BackendClockError            this machine's clock is wrong, so it refuses
+    |-- BackendLocationError         what should hold the blobs is not there
+    |-- BackendChecksumError         bytes were damaged on the way; a retry can help
     |-- BackendFullError             no room
     |-- BackendFailedError           anything else
     `-- BackendConfigError           a wrong type or wrong options, before anything is opened
@@ -22,14 +27,14 @@ chained; what nobody recognises becomes `BackendFailedError`, which is not retry
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 
 class BackendError(Exception):
     """The base of every error that a backend raises; never raised itself."""
 
     code: ClassVar[str] = "BACKEND_FAILED"
-    hint: ClassVar[str] = "See the message; the cause is chained below it in the server's log."
+    hint: str = "See the message; the cause is chained below it in the server's log."
     is_retryable: ClassVar[bool] = False
 
     def __init__(self, message: str, **context: str) -> None:
@@ -37,6 +42,11 @@ class BackendError(Exception):
         super().__init__(message)
         self.message = message
         self.context = context
+
+    def with_hint(self, hint: str) -> Self:
+        """Say something more to the point than the class does."""
+        self.hint = hint
+        return self
 
 
 class BlobNotFoundError(BackendError):
@@ -103,11 +113,54 @@ class BackendUnavailableError(BackendError):
     is_retryable = True
 
 
+class BackendThrottledError(BackendUnavailableError):
+    """The backend answers that it was asked for too much at once."""
+
+    code = "BACKEND_THROTTLED"
+    hint = "It is repeated more slowly; spread the schedules, or raise the storage's limits."
+
+    def __init__(
+        self, message: str, *, retry_after_seconds: float | None = None, **context: str
+    ) -> None:
+        """Keep after how long the backend wants to be asked again, when it says so."""
+        super().__init__(message, **context)
+        self.retry_after_seconds = retry_after_seconds
+
+
 class BackendPermissionError(BackendError):
     """The backend refuses: wrong rights, wrong credentials, or read-only."""
 
     code = "BACKEND_PERMISSION_DENIED"
     hint = "Give this process the right to read, write and delete there."
+
+
+class BackendCredentialsError(BackendPermissionError):
+    """There are no credentials, or the backend does not know them (any more)."""
+
+    code = "BACKEND_CREDENTIALS_INVALID"
+    hint = "Give this process credentials that are valid now."
+
+
+class BackendClockError(BackendPermissionError):
+    """The backend refuses because this machine's clock differs too much from its own."""
+
+    code = "BACKEND_CLOCK_SKEWED"
+    hint = "Set this machine's clock (NTP); no request is believed until then."
+
+
+class BackendLocationError(BackendError):
+    """What should hold the blobs, such as a bucket, is not there."""
+
+    code = "BACKEND_LOCATION_MISSING"
+    hint = "Create it, or correct its name in the [backends.<name>] table."
+
+
+class BackendChecksumError(BackendError):
+    """The backend got other bytes than were sent; nothing was stored."""
+
+    code = "BACKEND_CHECKSUM_MISMATCH"
+    hint = "It is repeated; if it happens again, check the memory and the network of this machine."
+    is_retryable = True
 
 
 class BackendFullError(BackendError):

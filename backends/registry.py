@@ -8,6 +8,7 @@ backends are not here.
 
 from __future__ import annotations
 
+import difflib
 import importlib
 from dataclasses import dataclass
 from importlib import metadata
@@ -20,12 +21,14 @@ from backends.errors import BackendConfigError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from pydantic_core import ErrorDetails
+
     from backends.base import Backend
 
 ENTRY_POINT_GROUP: Final = "perdure.backends"
 
 # Type to module; the module has a `PLUGIN`. Imported when asked for: some bring a vendor's SDK.
-_BUILT_IN: Final = {"local": "backends.local"}
+_BUILT_IN: Final = {"local": "backends.local", "s3": "backends.s3"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +90,20 @@ def check_options(plugin: BackendPlugin, options: Mapping[str, object]) -> BaseM
     except ValidationError as exc:
         lines = [
             f"{'.'.join(str(part) for part in error['loc']) or 'options'}: {error['msg']}"
+            f"{_guess(plugin, error)}"
             for error in exc.errors(include_url=False, include_input=False)
         ]
         message = f"wrong options for backend type {plugin.type_name!r}: {'; '.join(lines)}"
         raise BackendConfigError(message, type=plugin.type_name) from None
+
+
+def _guess(plugin: BackendPlugin, error: ErrorDetails) -> str:
+    """Name the option that a misspelt one may mean."""
+    known = list(plugin.options.model_fields)
+    if error["type"] != "extra_forbidden":
+        return ""
+    close = difflib.get_close_matches(str(error["loc"][-1]), known, n=1)
+    return f" (did you mean {close[0]}?)" if close else f" (known are {', '.join(known)})"
 
 
 def open_backend(type_name: str, options: Mapping[str, object]) -> Backend:

@@ -3,7 +3,7 @@
     bury   put a tombstone note beside the manifest; nothing is lost yet
     look   after the grace: still the newest word, not held, not the last that can be restored?
     purge  manifest -> payload -> notes      a crash leaves garbage, never a dangling manifest
-    sweep  payloads and notes without a manifest, older than the grace
+    sweep  payloads and notes without a manifest, older than the grace; uploads that a crash cut off
 
 Only objects under this server's own uid are touched. Planning is `sidecar.retention`'s.
 """
@@ -179,8 +179,14 @@ class Rotation:
             for blob in self._garbage(storage, snapshot_id, blobs):
                 await storage.delete(blob.key)
                 swept += 1
+        swept += await storage.sweep_unfinished(prefix, self._upload_age(storage))
         self._ground.figures.snapshots_deleted["swept"] += swept
         return swept
+
+    def _upload_age(self, storage: Storage) -> timedelta:
+        """Return how old an upload must be to be dead: none that still runs is ended."""
+        longest = timedelta(seconds=storage.options.transfer_timeout_seconds)
+        return max(longest, SWEEP_AGE_MIN)
 
     def _garbage(self, storage: Storage, snapshot_id: str, blobs: list[BlobInfo]) -> list[BlobInfo]:
         limit: datetime = self._ground.clock.now() - max(self._grace, SWEEP_AGE_MIN)

@@ -13,6 +13,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 
@@ -133,6 +134,16 @@ class Storage:
         """Remove a blob, if it is there."""
         await self._call("delete", key, lambda: self._open().delete(key))
 
+    async def sweep_unfinished(self, prefix: str, older_than: timedelta) -> int:
+        """Remove what interrupted puts left below the prefix, invisible; return how many."""
+        limit = self.options.transfer_timeout_seconds
+        return await self._call(
+            "sweep",
+            prefix,
+            lambda: self._open().sweep_unfinished(prefix, older_than),
+            timeout_seconds=limit,
+        )
+
     async def run(
         self, operation: str, work: Callable[[Backend], T], *, timeout_seconds: float
     ) -> T:
@@ -248,6 +259,7 @@ _TRANSLATIONS: tuple[tuple[type[theirs.BackendError], type[PerdureError]], ...] 
     (theirs.SourceMismatchError, CutDamagedError),
     (theirs.SourceUnreadableError, CutDamagedError),
     (theirs.BackendUnavailableError, BackendUnavailableError),
+    (theirs.BackendChecksumError, BackendUnavailableError),
     (theirs.BackendFullError, ExhaustedError),
     (theirs.BackendError, BackendRefusedError),
 )

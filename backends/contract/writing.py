@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from backends.contract.bench import Bench
 
 _RACERS: Final = 6
+_LARGE_BYTES: Final = (17 << 20) + 1  # three parts of the default length of `s3`
 _INVALID_KEYS: Final = (
     "",
     "/",
@@ -71,6 +72,32 @@ def _sizes_survive(bench: Bench) -> None:
         bench.expect(f"digest of {size_bytes} bytes", digest, Digest.of_bytes(data))
         is_same = bench.get(f"size-{size_bytes}") == data
         bench.expect(f"{size_bytes} bytes came back the same", is_same, wanted=True)
+
+
+def _large_blobs_survive(bench: Bench) -> None:
+    """A blob that a storage may take in several parts comes back whole, or leaves nothing."""
+    data = bench.random.randbytes(_LARGE_BYTES)
+    digest = bench.put("large", data)
+    bench.expect("digest of a large blob", digest, Digest.of_bytes(data))
+    bench.expect("a large blob came back the same", bench.get("large") == data, wanted=True)
+    with bench.expect_error("a second put of a large blob", BlobExistsError):
+        bench.put("large", data)
+
+    def fail_late(position: int) -> None:
+        bench.expect("a large blob that is still being put", bench.list("late"), [])
+        if position >= _LARGE_BYTES - CHUNK_BYTES:
+            raise OSError(5, "scripted")
+
+    with bench.expect_error("a large put from a broken source", SourceUnreadableError):
+        bench.backend.put(bench.key("late"), Source.of_stream(_Stream(data, fail_late)))
+    bench.expect_absent("after a large put from a broken source", "late")
+    bench.put("late", data)
+
+
+def _one_large_racer_wins(bench: Bench) -> None:
+    """Of writers that race for one key with large blobs one wins, too."""
+    contents = [bench.random.randbytes(_LARGE_BYTES) for _ in range(3)]
+    _race(bench, "large-race", contents)
 
 
 def _streams_are_stored(bench: Bench) -> None:
@@ -166,18 +193,21 @@ def _unfinished_is_invisible(bench: Bench) -> None:
 def _one_racer_wins(bench: Bench) -> None:
     """Of several writers that race for one key one wins, and the blob is that one's."""
     contents = [f"racer {number}".encode() * 1000 for number in range(_RACERS)]
+    _race(bench, "race", contents)
 
+
+def _race(bench: Bench, name: str, contents: list[bytes]) -> None:
     def race(data: bytes) -> bool:
         try:
-            bench.put("race", data)
+            bench.put(name, data)
         except BlobExistsError:
             return False
         return True
 
-    with ThreadPoolExecutor(_RACERS) as pool:
+    with ThreadPoolExecutor(len(contents)) as pool:
         won = list(pool.map(race, contents))
     bench.expect("winners of a race", won.count(True), 1)
-    is_winners = bench.get("race") == contents[won.index(True)]
+    is_winners = bench.get(name) == contents[won.index(True)]
     bench.expect("the blob is the winner's", is_winners, wanted=True)
 
 
@@ -245,6 +275,7 @@ def _long_keys_are_stored(bench: Bench) -> None:
 
 CHECKS: Final = (
     Check("sizes_survive", _sizes_survive),
+    Check("large_blobs_survive", _large_blobs_survive),
     Check("streams_are_stored", _streams_are_stored),
     Check("files_survive", _files_survive),
     Check("nothing_is_overwritten", _nothing_is_overwritten),
@@ -253,6 +284,7 @@ CHECKS: Final = (
     Check("cancelled_put_stores_nothing", _cancelled_put_stores_nothing),
     Check("unfinished_is_invisible", _unfinished_is_invisible),
     Check("one_racer_wins", _one_racer_wins, Capability.CONDITIONAL_CREATE),
+    Check("one_large_racer_wins", _one_large_racer_wins, Capability.CONDITIONAL_CREATE),
     Check("threads_do_not_disturb", _threads_do_not_disturb),
     Check("deleted_is_gone", _deleted_is_gone),
     Check("bad_keys_are_refused", _bad_keys_are_refused),

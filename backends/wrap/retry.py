@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING
 import stamina
 
 from backends.base import Backend, BlobInfo, BlobReader, Capability
-from backends.errors import BackendError, BlobExistsError
+from backends.errors import BackendError, BackendThrottledError, BlobExistsError
 from backends.source import CHUNK_BYTES, Digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from datetime import timedelta
 
     from backends.source import Source
 
@@ -106,6 +107,13 @@ class RetryingBackend(Backend):
             with attempt:
                 self._inner.delete(key)
 
+    def sweep_unfinished(self, prefix: str, older_than: timedelta) -> int:
+        """Repeat; what a failed attempt removed is not counted."""
+        for attempt in self._attempts():
+            with attempt:
+                return self._inner.sweep_unfinished(prefix, older_than)
+        raise _never_reached()
+
     def close(self) -> None:
         """Close the inner one."""
         self._inner.close()
@@ -188,7 +196,10 @@ class _RetryingReader(BlobReader):
             self._reader = None
 
 
-def _is_retryable(error: Exception) -> bool:
+def _is_retryable(error: Exception) -> bool | float:
+    """Say whether to repeat; a number is the wait in seconds that the storage asked for."""
+    if isinstance(error, BackendThrottledError) and error.retry_after_seconds is not None:
+        return error.retry_after_seconds
     return isinstance(error, BackendError) and error.is_retryable
 
 

@@ -10,13 +10,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Literal
 
 from backends.base import Backend, BlobInfo, BlobReader, Capability
 from backends.source import Digest, Source
 from tests.support.memory_backend import BytesReader
 
-Operation = Literal["put", "open", "read", "stat", "list", "delete"]
+Operation = Literal["put", "open", "read", "stat", "list", "delete", "sweep"]
 
 
 def flip_bit(data: bytes) -> bytes:
@@ -118,6 +119,12 @@ class FaultBackend(Backend):
         fault = self._begin("delete", key)
         self.inner.delete(key)
         self._end(fault)
+
+    def sweep_unfinished(self, prefix: str, older_than: timedelta) -> int:
+        fault = self._begin("sweep", prefix)
+        swept = self.inner.sweep_unfinished(prefix, older_than)
+        self._end(fault)
+        return swept
 
     def close(self) -> None:
         self.inner.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
 
@@ -47,7 +47,7 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 def test_plugin_of_others_opens_and_keeps_the_contract(install: Callable[..., None]) -> None:
     install(memory=f"{__name__}:PLUGIN")
-    assert list_types() == ["local", "memory"]
+    assert list_types() == ["local", "memory", "s3"]
     plugin = load_plugin("memory")
     assert plugin.type_name == "memory"
     results = run_contract(open_backend("memory", {"quota": 1}))
@@ -57,7 +57,7 @@ def test_plugin_of_others_opens_and_keeps_the_contract(install: Callable[..., No
 @pytest.mark.parametrize(
     ("entries", "text"),
     [
-        ({}, "unknown backend type 'x'; known are local"),
+        ({}, "unknown backend type 'x'; known are local, s3"),
         ({"x": "no_such_module_at_all:PLUGIN"}, "cannot be loaded"),
         ({"x": f"{__name__}:NOT_A_PLUGIN"}, "not a BackendPlugin"),
         ({"x": "a:P", "x_": "b:P"}, "installed more than once: a:P, b:P"),
@@ -77,7 +77,8 @@ def test_unusable_type_is_a_configuration_error(
     ("options", "texts"),
     [
         ({}, ["path: Field required"]),
-        ({"path": "x", "pth": "y"}, ["pth: Extra inputs are not permitted"]),
+        ({"path": "x", "pth": "y"}, ["pth: Extra inputs are not permitted (did you mean path?)"]),
+        ({"path": "x", "colour": "y"}, ["permitted (known are path, create)"]),
         ({"path": 7, "create": "perhaps"}, ["path: ", "create: "]),
     ],
 )
@@ -101,10 +102,17 @@ def test_importing_the_registry_loads_no_backend() -> None:
 
 
 def test_every_error_has_a_code_and_a_hint_of_its_own() -> None:
-    kinds = errors.BackendError.__subclasses__()
+    kinds = list(_classes(errors.BackendError))
     codes = {kind.code for kind in kinds}
-    assert len(codes) == len(kinds) == 13
+    assert len(codes) == len(kinds) == 18
     assert all(kind.hint.endswith(".") and kind.code.isupper() for kind in kinds)
-    assert [kind.__name__ for kind in kinds if kind.is_retryable] == ["BackendUnavailableError"]
+    retryable = ["BackendUnavailableError", "BackendThrottledError", "BackendChecksumError"]
+    assert [kind.__name__ for kind in kinds if kind.is_retryable] == retryable
     drawn = errors.__doc__ or ""
     assert all(kind.__name__ in drawn for kind in kinds)
+
+
+def _classes(kind: type[errors.BackendError]) -> Iterator[type[errors.BackendError]]:
+    for child in kind.__subclasses__():
+        yield child
+        yield from _classes(child)

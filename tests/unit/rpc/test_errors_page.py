@@ -1,10 +1,13 @@
 """The page of errors lists the codes that the program can give, with the status it gives them."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
+from backends import errors as theirs
 from sidecar import errors
-from sidecar.rpc.failures import STATUS_BY_CODE, status_of_code
+from sidecar.rpc.failures import STATUS_BY_CODE, status_of, status_of_code
+from sidecar.storage import translate
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "operations" / "errors.md").read_text()
@@ -32,6 +35,21 @@ def test_every_code_of_the_control_plane_is_on_the_page() -> None:
     codes = _codes_of_classes(errors.PerdureError) | set(STATUS_BY_CODE)
     codes |= _found("sidecar", ".py", r'\bcode="([A-Z_]+)"')
     assert codes - NAMED == set()
+
+
+def test_every_code_of_the_backends_is_on_the_page_with_the_status_that_it_gets() -> None:
+    """As it is told at once, and as it is told of an operation that failed before a restart."""
+    for kind in _backend_classes(theirs.BackendError):
+        told = translate(kind("x"), "main", "put", "a/b")
+        assert told.code in NAMED, kind
+        assert status_of(told) is status_of_code(told.code), kind
+        assert told.is_retryable is kind.is_retryable, kind
+
+
+def _backend_classes(kind: type[theirs.BackendError]) -> Iterator[type[theirs.BackendError]]:
+    for child in kind.__subclasses__():
+        yield child
+        yield from _backend_classes(child)
 
 
 def test_every_code_of_the_client_is_on_the_page() -> None:
