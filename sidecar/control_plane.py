@@ -347,8 +347,12 @@ class Core:
             return
         self._swept_at = now
         for storage in self.ground.storages:
-            if storage.name not in self.rebuild.pending:
+            if storage.name in self.rebuild.pending:
+                continue
+            try:
                 await self.rotation.sweep(storage)
+            except PerdureError as exc:  # one backend's trouble is not its neighbours'
+                _log.warning("sweep_failed", backend=storage.name, code=exc.code)
 
     async def stop(self) -> None:
         """End the background work; what is past its commit is waited for."""

@@ -122,6 +122,7 @@ _BY_CLASS: Final[tuple[tuple[type[Exception], type[errors.BackendError], str], .
     (vendor.NoCredentialsError, _LOGGED_OUT, _LOGIN),
     (vendor.PartialCredentialsError, _LOGGED_OUT, _LOGIN),
     (vendor.CredentialRetrievalError, _LOGGED_OUT, _LOGIN),
+    (vendor.MetadataRetrievalError, _LOGGED_OUT, _LOGIN),
     (vendor.NoAuthTokenError, _LOGGED_OUT, _LOGIN),
     (vendor.TokenRetrievalError, _LOGGED_OUT, _LOGIN),
     (vendor.UnauthorizedSSOTokenError, _LOGGED_OUT, _LOGIN),
@@ -131,9 +132,9 @@ _BY_CLASS: Final[tuple[tuple[type[Exception], type[errors.BackendError], str], .
     (vendor.ConfigParseError, errors.BackendConfigError, "Correct the file that it names."),
     (vendor.NoRegionError, errors.BackendConfigError, _REGION),
     (vendor.SSLError, _DOWN, _TLS),
+    (vendor.ConnectionError, _DOWN, ""),
     (vendor.HTTPClientError, _DOWN, ""),
     (vendor.IncompleteReadError, _DOWN, ""),
-    (vendor.ReadTimeoutError, _DOWN, ""),
     (OSError, _DOWN, ""),
     (ValueError, errors.BackendConfigError, ""),
 )
