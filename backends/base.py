@@ -186,6 +186,20 @@ class Backend(abc.ABC):
         del prefix, older_than
         return 0
 
+    def link_to(self, key: str, path: Path) -> bool:
+        """Give the blob's bytes the new name `path` on this machine's disk, without copying them.
+
+        Returns False, and leaves no name, where that cannot be: the bytes are no file here, or on
+        another file system. Whoever has the second name must not write through it.
+
+        Raises:
+            BlobNotFoundError: There is no such blob.
+            InvalidKeyError: The key is outside the grammar.
+            BackendError: The storage is unavailable, or refuses.
+        """
+        del key, path
+        return False
+
     def close(self) -> None:  # noqa: B027 - a backend without connections has nothing to do
         """Let go of connections; idempotent. No other method may be called afterwards."""
 

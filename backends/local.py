@@ -176,6 +176,20 @@ class LocalBackend(Backend):
                 return  # A part of the path is a blob: there is none below it.
         self._prune(path.parent)
 
+    def link_to(self, key: str, path: Path) -> bool:
+        """Link the file; another file system, or too many links, is no."""
+        source = self._path_of(key)
+        with self._translating("link", key):
+            if not stat.S_ISREG(self._inside(source).lstat().st_mode):
+                raise FileNotFoundError(errno.ENOENT, "not a regular file", str(source))
+            try:
+                os.link(source, path, follow_symlinks=False)
+            except OSError as exc:
+                if exc.errno in {errno.EXDEV, errno.EMLINK, errno.EPERM, errno.EOPNOTSUPP}:
+                    return False
+                raise
+        return True
+
     def sweep(self) -> int:
         """Remove what crashed writers left: temporaries without an owner, empty folders.
 

@@ -30,7 +30,7 @@ MEANINGS: dict[ExitCode, str] = {
     ExitCode.OK: "done",
     ExitCode.UNEXPECTED: "an unexpected failure: a bug, or an error nobody has classified yet",
     ExitCode.USAGE: "wrong usage: an unknown option, or a value that was refused",
-    ExitCode.NOT_FOUND: "the named snapshot, schedule, operation or backend does not exist",
+    ExitCode.NOT_FOUND: "the named snapshot, schedule, operation, backend or clone does not exist",
     ExitCode.CONFLICT: "the state does not allow it now, or it exists already",
     ExitCode.UNAVAILABLE: "the server or a backend cannot be reached, or did not answer in time",
     ExitCode.DATA_CORRUPT: "data is damaged: a verification failed, or a payload cannot be read",

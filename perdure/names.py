@@ -14,6 +14,7 @@ class Collection(StrEnum):
     SCHEDULES = "schedules"
     OPERATIONS = "operations"
     BACKENDS = "backends"
+    CLONES = "clones"
 
 
 _COLLECTIONS = frozenset(collection.value for collection in Collection)

@@ -24,6 +24,7 @@ from backends.durable import set_step_hook
 from sidecar import failpoints
 from sidecar._engine import Engine, EngineError
 from sidecar.clock import SystemClock
+from sidecar.clone_life import LeaseWatch, wait_for_release
 from sidecar.config import Loaded, engine_options, load_settings
 from sidecar.control_plane import Core, CoreOptions
 from sidecar.directives import find_data_set
@@ -61,6 +62,9 @@ def run_server(options: ServeOptions) -> None:
     set_up_logs()
     set_step_hook(failpoints.hit)  # the backends know no failpoints, only steps
     loaded = load_settings(options.config, os.environ, options.settings())
+    if loaded.settings.server.clone_folder is not None and not wait_for_release():
+        _log.warning("clone_abandoned", reason="the server that makes it is gone")
+        return
     asyncio.run(_serve(loaded, options))
 
 
@@ -101,6 +105,7 @@ class Server:
         self._doors = Doors(exposition.render, self._probes, auditor)
         self._stop = StopRequests(self._engine)
         self._is_engine_running = False
+        self._lease_task: asyncio.Task[None] | None = None
         self._addresses: dict[str, DoorAddress] = {}
 
     # --- start ------------------------------------------------------------------------
@@ -123,12 +128,17 @@ class Server:
         await self._open_doors()
         await self._unless_stopped(self._engine.wait_loaded())
         self._core.start()
+        self._watch_lease()
         self._probes.is_started = True
         await self._doors.control.set_serving(is_serving=True)
         addresses = {door: str(address) for door, address in self._addresses.items()}
         if self._settings.ready_file is not None:
             ports = {door: address.port for door, address in self._addresses.items()}
-            write_ready_file(self._settings.ready_file, ports, addresses)
+            facts = {
+                "server_uid": self._core.ground.identity.uid,
+                "keys": self._engine.loaded_keys,
+            }
+            write_ready_file(self._settings.ready_file, ports, addresses, facts)
         _log.info(
             "serving",
             version=ENGINE_VERSION,
@@ -136,6 +146,15 @@ class Server:
             data_dir=str(self._settings.data_dir.resolve()),
             **addresses,
         )
+
+    def _watch_lease(self) -> None:
+        """A clone ends by itself when its lease is over and nobody ended it."""
+        folder = self._settings.clone_folder
+        if folder is None:
+            return
+        grace = self._loaded.settings.clones.lease_grace
+        watch = LeaseWatch(folder, self._clock, grace, lambda: self._stop.ask(StopReason.SIGNAL))
+        self._lease_task = asyncio.create_task(watch.run())
 
     def _start_engine(self) -> None:
         redis_args, overrides = list(self._options.redis_args), self._options.directives()
@@ -238,6 +257,8 @@ class Server:
         """End whatever still runs; after an orderly end that is little. Never raises."""
         if self._settings.ready_file is not None:
             remove_ready_file(self._settings.ready_file)
+        if self._lease_task is not None:
+            self._lease_task.cancel()
         if self._is_engine_running:
             await self._end_in_failure()
         await self._doors.close(DOORS_GRACE_SECONDS)

@@ -25,7 +25,7 @@ from sidecar.layout import is_server_name, is_snapshot_id
 from sidecar.model import Compression, Preset, Retention, ScheduleSpec
 
 ENV_PREFIX = "PERDURE_"
-SECTIONS = ("server", "snapshots", "spool", "audit", "backends", "schedules", "redis")
+SECTIONS = ("server", "snapshots", "spool", "clones", "audit", "backends", "schedules", "redis")
 _SPAN = re.compile(r"(\d+)\s*(s|m|h|d|w)\Z")
 _SPAN_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _SECRET = re.compile(
@@ -68,6 +68,7 @@ class ServerTable(_Table):
     boot_source: str = "auto"
     redis_conf: Path | None = None
     ready_file: Path | None = None
+    clone_folder: Path | None = None  # set by the server that makes a clone: this one is it
 
     @field_validator("name")
     @classmethod
@@ -119,6 +120,20 @@ class AuditTable(_Table):
     path: Path | None = None
     size_bytes_max: int = Field(default=16 << 20, ge=64 << 10)
     files_max: int = Field(default=8, ge=1, le=1000)
+
+
+class ClonesTable(_Table):
+    """`[clones]`: other servers on this host, made of this one's data."""
+
+    folder: Path | None = None  # None: `clones` in the data dir
+    count_max: int = Field(default=32, ge=0)
+    start_timeout: float = Field(default=600.0, gt=0)
+    stop_timeout: float = Field(default=10.0, ge=0)
+    lease_grace: int = Field(default=60, ge=0)  # then a clone whose lease is over ends by itself
+
+    _spans = field_validator("start_timeout", "stop_timeout", "lease_grace", mode="before")(
+        parse_span
+    )
 
 
 class BackendTable(BaseModel):
@@ -177,6 +192,7 @@ class Settings(_Table):
     snapshots: SnapshotsTable = SnapshotsTable()
     spool: SpoolTable = SpoolTable()
     audit: AuditTable = AuditTable()
+    clones: ClonesTable = ClonesTable()
     backends: dict[str, BackendTable] = Field(default_factory=dict)
     schedules: dict[str, ScheduleTable] = Field(default_factory=dict)
     redis: dict[str, str] = Field(default_factory=dict)
@@ -324,6 +340,7 @@ def _siblings(place: tuple[int | str, ...]) -> list[str]:
         "snapshots": SnapshotsTable,
         "spool": SpoolTable,
         "audit": AuditTable,
+        "clones": ClonesTable,
         "schedules": ScheduleTable,
     }
     if len(place) == 1:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -28,6 +28,11 @@ from sidecar.batches import Batches
 from sidecar.boot import Boot, DataDirLock
 from sidecar.catalogue import Catalogue, open_catalogue
 from sidecar.clock import Clock
+from sidecar.clone_making import CloneMaker, MakerOptions
+from sidecar.clone_plan import CloneRoom
+from sidecar.clone_record import CloneStore
+from sidecar.clone_seed import Seeder
+from sidecar.clones import CloneParts, Clones
 from sidecar.config import BackendTable, Settings, flatten_settings
 from sidecar.data_set import DataSetFiles
 from sidecar.engine import EngineAdapter
@@ -41,10 +46,12 @@ from sidecar.event_log import About, EventLog, EventType
 from sidecar.ground import Ground
 from sidecar.identity import Identity
 from sidecar.layout import file_snapshot_id
+from sidecar.local_provisioner import LocalProvisioner
 from sidecar.model import Trigger
 from sidecar.observe import BackendFigures, Figures
 from sidecar.operations import Operations
 from sidecar.pipeline import Pipeline, PipelineOptions
+from sidecar.provisioner import Provisioner
 from sidecar.rebuild import Rebuild
 from sidecar.restore_plan import Planner
 from sidecar.restores import Restores
@@ -67,6 +74,7 @@ SWEEP_EVERY = timedelta(hours=6)
 CATALOGUE_FILE = "perdure.db"
 SPOOL_FOLDER = "spool"
 AUDIT_FILE = "audit/audit.jsonl"
+CLONES_FOLDER = "clones"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +83,7 @@ class CoreOptions:
 
     files: DataSetFiles = field(default_factory=DataSetFiles)
     storages: tuple[Storage, ...] | None = None  # instead of the configured ones
+    provisioner: Provisioner | None = None  # instead of processes of this host
 
 
 class Core:
@@ -98,10 +107,12 @@ class Core:
         self._locks = [DataDirLock.acquire(self.data_dir)]
         try:
             self._lock_rdb_folder()
+            self._lock_clones_folder()
             self.ground = self._make_ground(options)
         except BaseException:
             self._release_locks()
             raise
+        self.clones = self._make_clones(options.provisioner or LocalProvisioner())
         self._make_use_cases()
         audit = settings.audit
         self.audit = AuditLog(
@@ -121,6 +132,12 @@ class Core:
         """Keep a second server off the data set too, where `dir` put it elsewhere."""
         folder = self._rdb.parent
         if folder.is_dir() and not folder.samefile(self.data_dir):
+            self._locks.append(DataDirLock.acquire(folder))
+
+    def _lock_clones_folder(self) -> None:
+        """Keep a second server off our clones, where they are told to be elsewhere."""
+        folder = self.settings.clones.folder
+        if folder is not None and not folder.resolve().is_relative_to(self.data_dir.resolve()):
             self._locks.append(DataDirLock.acquire(folder))
 
     def _release_locks(self) -> None:
@@ -168,6 +185,34 @@ class Core:
             make_storage(name, table, self.clock) for name, table in self.settings.backends.items()
         ]
 
+    def _make_clones(self, provisioner: Provisioner) -> Clones:
+        server, options = self.settings.server, self.settings.clones
+        folder = options.folder or self.data_dir / CLONES_FOLDER
+        store, seeder = CloneStore(folder), Seeder(self.ground, Fetcher(self.ground))
+        maker = CloneMaker(
+            self.ground,
+            store,
+            seeder,
+            provisioner,
+            MakerOptions(
+                bind=server.bind,
+                is_insecure=server.insecure,
+                start_timeout_seconds=options.start_timeout,
+                lease_grace_seconds=options.lease_grace,
+            ),
+        )
+        return Clones(
+            self.ground,
+            CloneParts(
+                store=store,
+                room=CloneRoom(self.engine, folder, options.count_max),
+                seeder=seeder,
+                maker=maker,
+                provisioner=provisioner,
+                stop_timeout_seconds=options.stop_timeout,
+            ),
+        )
+
     def _make_use_cases(self) -> None:
         snapshots, spool = self.settings.snapshots, self.settings.spool
         ground, grace = self.ground, timedelta(seconds=snapshots.deletion_grace)
@@ -206,6 +251,7 @@ class Core:
                 snapshots.compression,
                 TransferOptions(spool.size_bytes_max),
             ),
+            clones=self.clones,
             settings=flatten_settings(self.settings),
             warnings=self.warnings,
         )
@@ -233,6 +279,7 @@ class Core:
 
     async def begin(self) -> None:
         """Take over what an earlier process left; the doors may open afterwards."""
+        await self.clones.adopt()
         await self.pipeline.adopt()
         self.scheduler.adopt(await asyncio.to_thread(self.pipeline.spooled_due_times))
         self._seed_figures()
@@ -253,6 +300,8 @@ class Core:
 
     async def _apply_config(self) -> None:
         wanted = {name: table.spec() for name, table in self.settings.schedules.items()}
+        if self.settings.server.clone_folder is not None:  # whoever wants them resumes them
+            wanted = {name: replace(spec, is_paused=True) for name, spec in wanted.items()}
         try:
             await self.schedules.apply_config(wanted)
             self._is_config_applied = True
@@ -265,6 +314,7 @@ class Core:
     def start(self) -> None:
         """Run schedules and maintenance in the background, once the engine serves."""
         self._tasks.append(asyncio.create_task(self._run()))
+        self._tasks.append(asyncio.create_task(self.clones.run()))
 
     async def _run(self) -> None:
         try:
@@ -272,7 +322,8 @@ class Core:
         except PerdureError as exc:
             _log.error("engine_failed", code=exc.code, error=exc.message)
             return
-        await self.adopt_left_rdb()
+        if self.settings.server.clone_folder is None:  # a clone's is its seed, a snapshot already
+            await self.adopt_left_rdb()
         # Settled first, so that no due time is cut twice; but no backend keeps schedules waiting.
         settled = asyncio.Event()
         self._tasks.append(asyncio.create_task(self._maintain_for_ever(settled)))
@@ -362,6 +413,7 @@ class Core:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.ground.operations.stop()
+        await self.clones.stop()
 
     def close(self) -> None:
         """Let go of the files; the engine must be stopped."""

@@ -42,6 +42,7 @@ from sidecar.model import JsonObject, Progress
 _log = structlog.get_logger(__name__)
 _engine_log = structlog.get_logger("engine")
 CANCEL_WAIT_SECONDS = 30.0
+LOADED = "data_set_loaded"
 StateListener: TypeAlias = Callable[[EngineState], None]
 LogListener: TypeAlias = Callable[[str, str, JsonObject], None]  # level, name, fields
 
@@ -79,6 +80,8 @@ class EngineAdapter:
         self._listeners: list[StateListener] = []
         self._log_listeners: list[LogListener] = []
         self._exit_requested = asyncio.Event()
+        self.loaded_keys: int | None = None
+        """How many keys the load at the start gave; None before its end."""
 
     @property
     def _native(self) -> NativeEngine:
@@ -266,6 +269,8 @@ class EngineAdapter:
             level = event.text("level")
             write = {"error": _engine_log.error, "warning": _engine_log.warning}.get(level)
             fields = {k: v for k, v in event.child("fields").raw().items() if k != "event"}
+            if event.text("name") == LOADED:
+                self.loaded_keys = event.child("fields").number("keys")
             (write or _engine_log.info)(event.text("name"), **fields)
             for listener in self._log_listeners:
                 listener(level, event.text("name"), fields)

@@ -6,7 +6,7 @@
     │   ├── ConfigError                CONFIG_INVALID
     │   ├── EventPositionError         EVENT_POSITION_AHEAD
     │   └── AddressRefusedError        ADDRESS_REFUSED
-    ├── NotFoundError              SNAPSHOT_/SCHEDULE_/OPERATION_/BACKEND_NOT_FOUND
+    ├── NotFoundError              SNAPSHOT_/SCHEDULE_/OPERATION_/BACKEND_/CLONE_NOT_FOUND
     │   └── BlobNotFoundError          BLOB_NOT_FOUND
     ├── ConflictError              the request is sound, the state forbids it
     │   ├── AlreadyExistsError         ALREADY_EXISTS
@@ -18,6 +18,7 @@
     │   ├── SnapshotProtectedError     SNAPSHOT_PROTECTED
     │   ├── NotCancellableError        NOT_CANCELLABLE
     │   ├── RevisionMismatchError      REVISION_MISMATCH
+    │   ├── CloneBusyError             CLONE_BUSY
     │   └── DataDirLockedError         DATA_DIR_LOCKED
     ├── UnavailableError           something outside does not answer; a retry can help
     │   ├── BackendUnavailableError    BACKEND_UNAVAILABLE
@@ -29,11 +30,12 @@
     │   ├── ManifestInvalidError       MANIFEST_INVALID
     │   ├── CutDamagedError            CUT_DAMAGED
     │   └── ImportRefusedError         IMPORT_REFUSED
-    ├── ExhaustedError             MEMORY_EXHAUSTED, DISK_FULL, SPOOL_FULL
+    ├── ExhaustedError             MEMORY_EXHAUSTED, DISK_FULL, SPOOL_FULL, CLONES_EXHAUSTED
     ├── CancelledOperationError    CANCELLED
     ├── OperationInterruptedError  OPERATION_INTERRUPTED
     │   └── ImportBrokenError          IMPORT_BROKEN
     ├── BackendRefusedError        BACKEND_REFUSED, or the backend's own code
+    ├── CloneFailedError           CLONE_FAILED, CLONE_START_TIMEOUT
     ├── BootRefusedError           BOOT_SOURCE_AMBIGUOUS, _MISSING, _UNREACHABLE, _DAMAGED
     ├── EngineFailedError          whatever code the engine gave
     └── InternalError              INTERNAL
@@ -189,6 +191,12 @@ class RevisionMismatchError(ConflictError):
     default_hint = "Read the schedule again and repeat the change on it."
 
 
+class CloneBusyError(ConflictError):
+    """The clone is being made or deleted; `context` names the operation, if there is one."""
+
+    default_code = "CLONE_BUSY"
+
+
 class DataDirLockedError(ConflictError):
     """Another process has the data directory."""
 
@@ -291,6 +299,13 @@ class BackendRefusedError(PerdureError):
     """A backend refused for good: permission, wrong bucket, another server's name."""
 
     default_code = "BACKEND_REFUSED"
+
+
+class CloneFailedError(PerdureError):
+    """A clone's process did not come to serve, or does not serve any more."""
+
+    default_code = "CLONE_FAILED"
+    default_hint = "The end of its log is in the message, or in: perdure clone get"
 
 
 class BootRefusedError(PerdureError):

@@ -22,6 +22,7 @@ from prometheus_client.core import (
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
+from sidecar.clone_record import CloneState
 from sidecar.engine_figures import EngineCollector
 from sidecar.model import Trigger
 from sidecar.observe import EDGES_SECONDS, Figures, Histogram
@@ -29,6 +30,7 @@ from sidecar.observe import EDGES_SECONDS, Figures, Histogram
 # Closed sets are shown whole from the start, so that an increase from nothing is an increase.
 RESULTS = ("ok", "failed", "cancelled")
 VERDICTS = ("passed", "failed")
+CLONE_ENDS = ("asked", "lease", "unfinished")
 
 Number: TypeAlias = float | datetime | bool | None
 Samples: TypeAlias = Iterable[tuple[tuple[str, ...], Number]]
@@ -105,6 +107,7 @@ class FiguresCollector(Collector):
         yield from self._schedules()
         yield from self._backends()
         yield from self._restores()
+        yield from self._clones()
 
     def _snapshots(self) -> Iterator[Metric]:
         figures = self._figures
@@ -301,6 +304,27 @@ class FiguresCollector(Collector):
             "When a restore last succeeded, Unix time.",
             (),
             _one(figures.restore_last_success_at),
+        )
+
+    def _clones(self) -> Iterator[Metric]:
+        figures = self._figures
+        yield _gauge(
+            "perdure_clones",
+            "Clones that there are, by state.",
+            ("state",),
+            [((state.value,), figures.clones[state.value]) for state in CloneState],
+        )
+        yield _counter(
+            "perdure_clone_creations_total",
+            "Clones that were to be made, by how that ended.",
+            ("result",),
+            [((result,), figures.clone_creations[result]) for result in RESULTS],
+        )
+        yield _counter(
+            "perdure_clone_deletions_total",
+            "Clones that were removed: asked for, at the end of the lease, or left half made.",
+            ("reason",),
+            [((reason,), figures.clone_deletions[reason]) for reason in CLONE_ENDS],
         )
 
 

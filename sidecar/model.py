@@ -233,6 +233,8 @@ class OperationKind(StrEnum):
     RESTORE = "restore"
     BACKEND_CHECK = "backend.check"
     SNAPSHOT_IMPORT = "snapshot.import"
+    CLONE_CREATE = "clone.create"
+    CLONE_DELETE = "clone.delete"
 
 
 class OperationState(StrEnum):
@@ -261,6 +263,7 @@ class Phase(StrEnum):
     COMMIT = "commit"
     CHECK = "check"
     RECEIVE = "receive"
+    START = "start"
 
 
 @dataclass(frozen=True, slots=True)

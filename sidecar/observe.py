@@ -83,6 +83,10 @@ class Figures:
     restores: Counter[str] = field(default_factory=Counter)
     restore_phase_seconds: dict[str, Histogram] = field(default_factory=dict)
     restore_last_success_at: datetime | None = None
+    # clones; result as above, reason is "asked", "lease" or "unfinished"
+    clones: Counter[str] = field(default_factory=Counter)  # by state, now
+    clone_creations: Counter[str] = field(default_factory=Counter)
+    clone_deletions: Counter[str] = field(default_factory=Counter)
     backends: dict[str, BackendFigures] = field(default_factory=dict)
     audit_lines: Counter[str] = field(default_factory=Counter)  # "written" or "lost"
     catalogue_damaged: int = 0  # databases set aside at the start

@@ -412,6 +412,8 @@ _INTERRUPTED_HINTS = {
     ),
     OperationKind.SNAPSHOT_CREATE: "Nothing was stored. Take the snapshot again.",
     OperationKind.SNAPSHOT_IMPORT: "Nothing was stored. Send the file again.",
+    OperationKind.CLONE_CREATE: "What there was of the clone is removed. Repeat the request.",
+    OperationKind.CLONE_DELETE: "See whether it is still there: perdure clone list",
     OperationKind.SCHEDULE_RUN: "Nothing was stored. A due time that is still open runs again.",
 }
 

@@ -1,6 +1,7 @@
 """The ready file: written once everything serves, so that a script knows when and where.
 
-JSON with `pid`, `ports` and `addresses` by door (`resp`, `data`, `control`, `http`). It appears
+JSON with `pid`, `ports` and `addresses` by door (`resp`, `data`, `control`, `http`), `server_uid`
+(null while it is unknown) and `keys`, the number of keys that were loaded. It appears
 whole or not at all, and is removed when the server leaves by itself, or at the next start after a
 kill. It promises nothing across a
 crash of the machine, so it is not made durable and I4 does not apply.
@@ -20,13 +21,18 @@ from sidecar.errors import ConfigError
 _log = structlog.get_logger(__name__)
 
 
-def write_ready_file(path: Path, ports: Mapping[str, int], addresses: Mapping[str, str]) -> None:
+def write_ready_file(
+    path: Path,
+    ports: Mapping[str, int],
+    addresses: Mapping[str, str],
+    facts: Mapping[str, object],
+) -> None:
     """Write the file in one step.
 
     Raises:
         ConfigError: it cannot be written where it is wanted.
     """
-    document = {"pid": os.getpid(), "ports": dict(ports), "addresses": dict(addresses)}
+    document = {"pid": os.getpid(), "ports": dict(ports), "addresses": dict(addresses), **facts}
     text = json.dumps(document, indent=2) + "\n"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

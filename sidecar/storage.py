@@ -126,6 +126,10 @@ class Storage:
         await self._call("get", key, get, is_transfer=True)
         self.figures.bytes_got += expected.size_bytes
 
+    async def link_file(self, key: str, path: Path) -> bool:
+        """Give a blob a second name on this disk, where that can be; say whether it was."""
+        return await self._call("link", key, lambda: self._open().link_to(key, path))
+
     async def list(self, prefix: str) -> list[BlobInfo]:
         """Return every blob below the prefix, by key."""
         return await self._call("list", prefix, lambda: list(self._open().list_blobs(prefix)))

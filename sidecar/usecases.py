@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from sidecar.clone_record import Clone, CloneFolder, CloneState
 from sidecar.model import (
     BackendStatus,
     Compression,
@@ -227,6 +228,60 @@ class BackendUseCases(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class CreateClone:
+    """What a clone begins with: a snapshot, the live data, or the newest snapshot there is."""
+
+    snapshot_id: str | None = None
+    backend: str | None = None
+    is_live: bool = False
+    lease_seconds: float | None = None  # None: until it is deleted
+
+
+@dataclass(frozen=True, slots=True)
+class CloneFilter:
+    """Terms that must all hold; None does not ask."""
+
+    state: CloneState | None = None
+    snapshot_id: str | None = None
+
+
+class CloneUseCases(Protocol):
+    """`sidecar.clones.Clones`."""
+
+    async def create(self, request: CreateClone, request_id: str | None = None) -> Operation:
+        """Make a clone; the result is its record as it was when it began to serve."""
+        ...
+
+    def get(self, clone_id: str) -> Clone:
+        """Return one."""
+        ...
+
+    def list(self, request: ListRequest, filter_: CloneFilter) -> Page[Clone]:
+        """Return a page, newest first."""
+        ...
+
+    async def renew(
+        self,
+        clone_id: str,
+        lease_seconds: float,
+        etag: str | None = None,
+        request_id: str | None = None,
+    ) -> Clone:
+        """Give it a lease that begins now."""
+        ...
+
+    async def delete(
+        self, clone_id: str, etag: str | None = None, request_id: str | None = None
+    ) -> Operation:
+        """End its process and remove its data; result {"clone_id"}."""
+        ...
+
+    def folder_of(self, clone_id: str) -> CloneFolder:
+        """Return where it lies."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class ControlPlane:
     """Everything that a door may reach; `sidecar.app` makes one."""
 
@@ -236,5 +291,6 @@ class ControlPlane:
     operations: OperationUseCases
     backends: BackendUseCases
     transfers: TransferUseCases
+    clones: CloneUseCases
     settings: Mapping[str, str] = field(default_factory=dict)  # dotted names, secrets as ***
     warnings: Sequence[str] = ()

@@ -53,7 +53,8 @@ class Fetcher:
     async def fetch(self, copy: Copy, on_progress: ProgressSink, steps: str) -> AsyncIterator[Path]:
         """Give the unpacked file for the length of a block; SnapshotDamagedError when it is not it.
 
-        `steps` is the first word of the failpoints passed: `verify`, `restore` or `download`.
+        `steps` is the first word of the failpoints passed: `verify`, `restore`, `boot`, `clone` or
+        `download`.
         """
         manifest, raw = copy.manifest, self._ground.spool.scratch("raw")
         async with self.fetch_stored(copy, on_progress) as stored:

@@ -20,6 +20,7 @@ from backends.source import CHUNK_BYTES, Digest
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from datetime import timedelta
+    from pathlib import Path
 
     from backends.source import Source
 
@@ -113,6 +114,10 @@ class RetryingBackend(Backend):
             with attempt:
                 return self._inner.sweep_unfinished(prefix, older_than)
         raise _never_reached()
+
+    def link_to(self, key: str, path: Path) -> bool:
+        """Ask the inner one once: where it fails, the caller fetches."""
+        return self._inner.link_to(key, path)
 
     def close(self) -> None:
         """Close the inner one."""

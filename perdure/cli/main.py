@@ -17,7 +17,7 @@ import typer
 import typer.main
 
 import perdure
-from perdure.cli import backend, event, operation, schedule, server, snapshot
+from perdure.cli import backend, clone, event, operation, schedule, server, snapshot
 from perdure.cli.argv import first_verb, hoist_global_options
 from perdure.cli.session import OutputFormat, Session
 from perdure.client import DEFAULT_TARGET
@@ -29,6 +29,7 @@ INTERRUPTED = 130  # what typer makes of Ctrl-C
 NO_HINT = "look at perdure status, and at the server's log of this moment"
 NOUNS = {
     "snapshot": snapshot.app,
+    "clone": clone.app,
     "schedule": schedule.app,
     "operation": operation.app,
     "backend": backend.app,

@@ -15,6 +15,8 @@ from grpc_reflection.v1alpha import reflection
 from perdure.control.v1 import (
     backend_service_pb2,
     backend_service_pb2_grpc,
+    clone_service_pb2,
+    clone_service_pb2_grpc,
     event_service_pb2,
     event_service_pb2_grpc,
     schedule_service_pb2,
@@ -27,6 +29,7 @@ from perdure.control.v1 import (
 from sidecar.engine_port import EnginePort
 from sidecar.rpc.audit_interceptor import AuditInterceptor
 from sidecar.rpc.backend_service import BackendService
+from sidecar.rpc.clone_service import CloneService
 from sidecar.rpc.event_service import EventService
 from sidecar.rpc.failures import ErrorInterceptor
 from sidecar.rpc.operations_service import OperationsService
@@ -47,6 +50,7 @@ SERVICES = (
     server_service_pb2.DESCRIPTOR.services_by_name["ServerService"].full_name,
     backend_service_pb2.DESCRIPTOR.services_by_name["BackendService"].full_name,
     event_service_pb2.DESCRIPTOR.services_by_name["EventService"].full_name,
+    clone_service_pb2.DESCRIPTOR.services_by_name["CloneService"].full_name,
     lro.DESCRIPTOR.services_by_name["Operations"].full_name,
 )
 _HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
@@ -99,6 +103,9 @@ class ControlDoor:
         )
         event_service_pb2_grpc.add_EventServiceServicer_to_server(
             EventService(view.events, view.clock), server
+        )
+        clone_service_pb2_grpc.add_CloneServiceServicer_to_server(
+            CloneService(plane.clones, snapshots), server
         )
         operations_pb2_grpc.add_OperationsServicer_to_server(
             OperationsService(plane.operations, snapshots), server

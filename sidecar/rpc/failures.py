@@ -47,6 +47,7 @@ STATUS_BY_CLASS: tuple[tuple[type[errors.PerdureError], Code], ...] = (
     (errors.OperationInterruptedError, Code.ABORTED),
     (errors.BackendRefusedError, Code.FAILED_PRECONDITION),
     (errors.BootRefusedError, Code.FAILED_PRECONDITION),
+    (errors.CloneFailedError, Code.ABORTED),
 )
 
 # By code: what a class alone does not say. The engine's errors keep the engine's own codes, and the
@@ -56,6 +57,9 @@ STATUS_BY_CODE: dict[str, Code] = {
     "SCHEDULE_NOT_FOUND": Code.NOT_FOUND,
     "OPERATION_NOT_FOUND": Code.NOT_FOUND,
     "BACKEND_NOT_FOUND": Code.NOT_FOUND,
+    "CLONE_NOT_FOUND": Code.NOT_FOUND,
+    "CLONE_START_TIMEOUT": Code.ABORTED,
+    "CLONES_EXHAUSTED": Code.RESOURCE_EXHAUSTED,
     "SPOOL_FULL": Code.RESOURCE_EXHAUSTED,
     "STREAMS_EXHAUSTED": Code.RESOURCE_EXHAUSTED,
     "TRANSFERS_BUSY": Code.RESOURCE_EXHAUSTED,

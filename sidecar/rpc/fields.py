@@ -30,6 +30,7 @@ class Collection(StrEnum):
     SCHEDULES = "schedules"
     OPERATIONS = "operations"
     BACKENDS = "backends"
+    CLONES = "clones"
 
 
 def refuse(field: str, message: str, hint: str) -> InvalidArgumentError:

@@ -28,7 +28,7 @@ _HINT = 'join terms with AND, such as: schedule = "schedules/hourly" AND trigger
 def read_snapshot_filter(text: str, *, show_deleted: bool) -> SnapshotFilter:
     """Return what a snapshot filter asks for."""
     wanted = SnapshotFilter(show_deleted=show_deleted)
-    for field, operator, value in _terms(text):
+    for field, operator, value in split_terms(text):
         if field == "cut_time":
             wanted = _with_cut_time(wanted, operator, value)
             continue
@@ -43,7 +43,7 @@ def read_operation_filter(text: str) -> tuple[OperationKind | None, bool]:
     """Return the kind that is asked for, and whether only running operations are."""
     kind: OperationKind | None = None
     only_running = False
-    for field, operator, value in _terms(text):
+    for field, operator, value in split_terms(text):
         if field == "kind" and operator == "=" and value in KINDS:
             kind = KINDS[value]
         elif field == "done" and operator == "=" and value == "false":
@@ -81,7 +81,7 @@ class EventFilter:
 def read_event_filter(text: str) -> EventFilter:
     """Return which events are wanted."""
     wanted = EventFilter()
-    for field, operator, value in _terms(text):
+    for field, operator, value in split_terms(text):
         match field, operator:
             case "type", "=" if value in EVENTS:
                 wanted = replace(wanted, type=EVENTS[value])
@@ -103,7 +103,8 @@ def read_event_filter(text: str) -> EventFilter:
     return wanted
 
 
-def _terms(text: str) -> Iterator[tuple[str, str, str]]:
+def split_terms(text: str) -> Iterator[tuple[str, str, str]]:
+    """Yield field, operator and value of each term."""
     if len(text) > FILTER_CHARS_MAX:
         raise refuse("filter", "filter is too long", f"take at most {FILTER_CHARS_MAX} characters")
     if not text.strip():

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from google.longrunning import operations_proto_pb2 as lro
+from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import Message
 
 from perdure.control.v1 import backend_pb2, operation_metadata_pb2, restore_pb2, snapshot_pb2
-from sidecar.errors import NotFoundError
+from sidecar.clone_record import decode_clone
+from sidecar.errors import InternalError, NotFoundError
+from sidecar.json_fields import Fields
 from sidecar.model import BackendReport, Operation, OperationKind, Progress, RestoreOutcome
 from sidecar.records import decode_backend_report, decode_restore_outcome, decode_restore_plan
+from sidecar.rpc.clone_messages import encode_clone
 from sidecar.rpc.failures import encode_stored_error
 from sidecar.rpc.fields import Collection, full_name, set_instant, set_span
 from sidecar.rpc.snapshot_messages import encode_restore_plan, encode_snapshot
@@ -76,6 +80,10 @@ def _response(operation: Operation, snapshots: SnapshotUseCases) -> Message:
             return _restore_result(decode_restore_outcome(result))
         case OperationKind.BACKEND_CHECK:
             return _backend_report(decode_backend_report(result))
+        case OperationKind.CLONE_CREATE:
+            return encode_clone(decode_clone(Fields(result, "operation", InternalError)), None)
+        case OperationKind.CLONE_DELETE:
+            return Empty()
         case _:
             return _snapshot(str(result.get("snapshot_id", "")), snapshots)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TypeVar
 
+from sidecar.clone_record import CloneState, Seed
 from sidecar.engine_port import EngineState
 from sidecar.event_log import EventType, Severity
 from sidecar.model import Compression, CopyState, OperationKind, Phase, Preset, Trigger
@@ -44,7 +45,11 @@ KINDS: dict[str, OperationKind] = {
     "KIND_RESTORE_SNAPSHOT": OperationKind.RESTORE,
     "KIND_CHECK_BACKEND": OperationKind.BACKEND_CHECK,
     "KIND_IMPORT_SNAPSHOT": OperationKind.SNAPSHOT_IMPORT,
+    "KIND_CREATE_CLONE": OperationKind.CLONE_CREATE,
+    "KIND_DELETE_CLONE": OperationKind.CLONE_DELETE,
 }
+CLONE_STATES: dict[str, CloneState] = {f"STATE_{state.name}": state for state in CloneState}
+SEEDS: dict[str, Seed] = {f"SEED_{seed.name}": seed for seed in Seed}
 PHASES: dict[str, Phase] = {f"PHASE_{phase.name}": phase for phase in Phase}
 ENGINE_STATES: dict[str, EngineState] = {f"STATE_{state.name}": state for state in EngineState}
 

@@ -68,6 +68,7 @@ from sidecar.usecases import (
     SnapshotFilter,
 )
 from tests.support.driven_clock import DrivenClock
+from tests.support.fake_clones import FakeClones
 
 NOW = datetime(2026, 11, 22, 7, 0, tzinfo=UTC)
 
@@ -409,6 +410,7 @@ class FakePlane:
         self.restores = FakeRestores(self.operations, self.snapshots)
         self.backends = FakeBackends(self.operations)
         self.transfers = FakeTransfers(self.operations)
+        self.clones = FakeClones(self.operations)
         self.engine = FakeEngineConfig()
         self.engine_error: PerdureError | None = None
         self.clock = DrivenClock()
@@ -437,6 +439,7 @@ class FakePlane:
             self.operations,
             self.backends,
             self.transfers,
+            self.clones,
             settings={"server.name": "default"},
         )
         facts = ServerFacts("default", "0.1.0", "/data", NOW, {"resp": "127.0.0.1:6379"})

@@ -150,7 +150,7 @@ def documented(page: str) -> set[str]:
 
 def test_failpoints_are_documented() -> None:
     """Every name that the code can hit stands in the table, and no other."""
-    rooms = "aof|boot|commit|durable|import|local|restore|rotate|snapshot|verify"
+    rooms = "aof|boot|clone|commit|durable|import|local|restore|rotate|snapshot|verify"
     quoted = re.compile(rf'(?:hit|step|pass|\bfail_here|point)\(\s*"((?:{rooms})\.[a-z_]+)"')
     names = {
         name
@@ -164,7 +164,7 @@ def test_failpoints_are_documented() -> None:
         for step in re.findall(
             r'step\(f"\{steps\}\.([a-z_]+)"', (ROOT / "sidecar/verify.py").read_text()
         )
-        for who in ("boot", "download", "restore", "verify")
+        for who in ("boot", "clone", "download", "restore", "verify")
     }
     page = (ROOT / "docs/operations/failpoints.md").read_text()
     rows = re.findall(r"^\| `([^`]+)`", page, re.MULTILINE)

@@ -46,6 +46,10 @@ class OperationMetadata(_message.Message):
         """KIND_RESTORE_SNAPSHOT: RestoreSnapshot. The response is a RestoreResult."""
         KIND_CHECK_BACKEND: OperationMetadata._Kind.ValueType  # 5
         """KIND_CHECK_BACKEND: CheckBackend. The response is a BackendReport."""
+        KIND_CREATE_CLONE: OperationMetadata._Kind.ValueType  # 6
+        """KIND_CREATE_CLONE: CreateClone. The response is a Clone."""
+        KIND_DELETE_CLONE: OperationMetadata._Kind.ValueType  # 7
+        """KIND_DELETE_CLONE: DeleteClone. The response is empty."""
         KIND_IMPORT_SNAPSHOT: OperationMetadata._Kind.ValueType  # 8
         """KIND_IMPORT_SNAPSHOT: ImportSnapshot. The response is a Snapshot."""
 
@@ -64,6 +68,10 @@ class OperationMetadata(_message.Message):
     """KIND_RESTORE_SNAPSHOT: RestoreSnapshot. The response is a RestoreResult."""
     KIND_CHECK_BACKEND: OperationMetadata.Kind.ValueType  # 5
     """KIND_CHECK_BACKEND: CheckBackend. The response is a BackendReport."""
+    KIND_CREATE_CLONE: OperationMetadata.Kind.ValueType  # 6
+    """KIND_CREATE_CLONE: CreateClone. The response is a Clone."""
+    KIND_DELETE_CLONE: OperationMetadata.Kind.ValueType  # 7
+    """KIND_DELETE_CLONE: DeleteClone. The response is empty."""
     KIND_IMPORT_SNAPSHOT: OperationMetadata.Kind.ValueType  # 8
     """KIND_IMPORT_SNAPSHOT: ImportSnapshot. The response is a Snapshot."""
 
@@ -101,6 +109,8 @@ class OperationMetadata(_message.Message):
         """PHASE_COMMIT: the new data takes the old one's place. Cannot be cancelled any more."""
         PHASE_CHECK: OperationMetadata._Phase.ValueType  # 13
         """PHASE_CHECK: the conformance suite runs."""
+        PHASE_START: OperationMetadata._Phase.ValueType  # 14
+        """PHASE_START: a clone's process starts and loads its data."""
         PHASE_RECEIVE: OperationMetadata._Phase.ValueType  # 15
         """PHASE_RECEIVE: the bytes of a file are coming in from a client."""
 
@@ -137,6 +147,8 @@ class OperationMetadata(_message.Message):
     """PHASE_COMMIT: the new data takes the old one's place. Cannot be cancelled any more."""
     PHASE_CHECK: OperationMetadata.Phase.ValueType  # 13
     """PHASE_CHECK: the conformance suite runs."""
+    PHASE_START: OperationMetadata.Phase.ValueType  # 14
+    """PHASE_START: a clone's process starts and loads its data."""
     PHASE_RECEIVE: OperationMetadata.Phase.ValueType  # 15
     """PHASE_RECEIVE: the bytes of a file are coming in from a client."""
 
@@ -153,8 +165,8 @@ class OperationMetadata(_message.Message):
     kind: Global___OperationMetadata.Kind.ValueType
     """kind is what was asked for, and so the type of the response."""
     target: _builtins.str
-    """target is the resource that is worked on: `snapshots/{id}`, `schedules/{id}` or
-    `backends/{id}`. The snapshot's name is known from the start, although it can be got only after
+    """target is the resource that is worked on: `snapshots/{id}`, `schedules/{id}`, `backends/{id}`
+    or `clones/{id}`. The snapshot's name is known from the start, although it can be got only after
     the operation succeeded.
     """
     phase: Global___OperationMetadata.Phase.ValueType

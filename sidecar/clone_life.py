@@ -1,0 +1,67 @@
+"""The life of a clone, seen from within its own process: when it may begin, and when it must end.
+
+It begins when the server that launched it says so, after that one has recorded our process durably;
+without the word it ends at once, so that a server killed in between leaves nothing that serves. It
+ends by itself when its lease and a grace are over, or its record is gone: a server that never comes
+back does not leave it behind for ever. Without a lease it serves on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import BinaryIO
+
+import structlog
+
+from sidecar.clock import Clock
+from sidecar.clone_record import CloneFolder, read_record
+from sidecar.errors import PerdureError
+
+_log = structlog.get_logger(__name__)
+RELEASE_WORD = b"serve\n"
+LOOK_SECONDS = 5.0
+
+
+def wait_for_release(stream: BinaryIO | None = None) -> bool:
+    """Return whether the word came; blocks until it does, or the other end is closed."""
+    return (stream or sys.stdin.buffer).readline(len(RELEASE_WORD)) == RELEASE_WORD
+
+
+class LeaseWatch:
+    """Ends the server when its lease is over and nobody else has."""
+
+    def __init__(
+        self, folder: Path, clock: Clock, grace_seconds: float, end: Callable[[], None]
+    ) -> None:
+        """Watch the record in `folder`; `end` is called, again and again, once it is time."""
+        self._folder = CloneFolder(folder)
+        self._clock = clock
+        self._grace = timedelta(seconds=grace_seconds)
+        self._end = end
+
+    async def run(self) -> None:
+        """Look now and then, for ever."""
+        while True:
+            why = await asyncio.to_thread(self.find_reason)
+            if why is not None:
+                _log.warning("clone_ends", reason=why)
+                self._end()
+            await self._clock.sleep(LOOK_SECONDS)
+
+    def find_reason(self) -> str | None:
+        """Return why it is time to end; None while it is not."""
+        try:
+            clone = read_record(self._folder.record)
+        except FileNotFoundError:
+            return "its record is gone"
+        except (OSError, PerdureError) as exc:  # no reason to end: the data may be all there is
+            _log.warning("clone_record_unreadable", error=str(exc))
+            return None
+        if clone.lease_end_at is None:
+            return None
+        is_over = self._clock.now() >= clone.lease_end_at + self._grace
+        return "its lease is over" if is_over else None
