@@ -233,8 +233,15 @@ class Server:
                     error=error.message,
                     hint=f"{error.hint} Then send SIGTERM again, or SHUTDOWN NOSAVE to lose it.",
                 )
+                await self._serve_on()
                 continue
             return
+
+    async def _serve_on(self) -> None:
+        """Take a drain back: schedules, shipping and health are what they were before it."""
+        self._core.resume()
+        self._probes.is_draining = False
+        await self._doors.control.set_serving(is_serving=True)
 
     async def _drain(self) -> None:
         """Let running operations end, for a while; then end them and all background work."""

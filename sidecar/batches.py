@@ -16,11 +16,12 @@ from sidecar.event_log import About, EventType
 from sidecar.ground import Ground
 from sidecar.model import JsonObject, Operation, Progress
 from sidecar.operations import OperationHandle, OperationStart, Work
-from sidecar.pipeline import Pipeline
+from sidecar.pipeline import CutListener, Pipeline
 from sidecar.shipping import ShipResult
 from sidecar.spool import CutTarget
 
 StoredHook: TypeAlias = Callable[[CutTarget], Awaitable[None]]
+ProvedHook: TypeAlias = Callable[[CutTarget], None]
 # (target, why it failed, whether its proved cut waits in the spool)
 EndedHook: TypeAlias = Callable[[CutTarget, PerdureError | None, bool], None]
 
@@ -39,6 +40,7 @@ class Batches:
     def __init__(self, ground: Ground, pipeline: Pipeline) -> None:
         self._ground = ground
         self._pipeline = pipeline
+        self.on_proved: list[ProvedHook] = []  # the proved cut is in the spool: it is not lost
         self.on_stored: list[StoredHook] = []  # awaited within the operation: rotation
         self.on_ended: list[EndedHook] = []
 
@@ -61,11 +63,16 @@ class Batches:
             if (handle := batch.handles.get(target.snapshot_id)) is not None:
                 handle.progress(progress)
 
+        def tell_proved(target: CutTarget) -> None:
+            for proved in self.on_proved:
+                proved(target)
+
         def keep(target: CutTarget) -> None:
             if (handle := batch.handles.get(target.snapshot_id)) is not None:
                 handle.set_result({"snapshot_id": target.snapshot_id})
 
-        return await self._pipeline.take(batch.targets, tell, keep)
+        listener = CutListener(progress=tell, proved=tell_proved, shipped=keep)
+        return await self._pipeline.take(batch.targets, listener)
 
     def _work(self, batch: _Batch, target: CutTarget) -> Work:
         async def work(handle: OperationHandle) -> JsonObject:
@@ -89,8 +96,9 @@ class Batches:
                 raise
             finally:
                 self._ground.figures.snapshot_attempts[target.trigger.value, result] += 1
+                mine_now = replace(target, operation_id=handle.operation_id)
                 for ended in self.on_ended:
-                    ended(target, error, is_spooled)
+                    ended(mine_now, error, is_spooled)
             return {"snapshot_id": target.snapshot_id}
 
         return work

@@ -16,13 +16,13 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from sidecar.errors import AddressRefusedError, ConfigError
 from sidecar.layout import is_server_name, is_snapshot_id
-from sidecar.model import Compression, Preset, Retention, ScheduleSpec
+from sidecar.model import AtLimit, Compression, Preset, Retention, ScheduleSpec
 
 ENV_PREFIX = "PERDURE_"
 SECTIONS = ("server", "snapshots", "spool", "clones", "audit", "backends", "schedules", "redis")
@@ -110,7 +110,15 @@ class SpoolTable(_Table):
     """`[spool]`: what waits for a backend."""
 
     size_bytes_max: int = Field(default=16 << 30, ge=1 << 20)
-    at_limit: Literal["refuse", "drop-oldest"] = "refuse"
+    at_limit: AtLimit = AtLimit.REFUSE_NEW
+
+    @field_validator("at_limit", mode="before")
+    @classmethod
+    def _check_at_limit(cls, word: object) -> object:
+        old = {"refuse": AtLimit.REFUSE_NEW, "drop-oldest": AtLimit.KEEP_NEWEST}
+        if isinstance(word, str) and word in old:
+            raise ValueError(f"{word!r} is called {old[word].value!r} now")
+        return word
 
 
 class AuditTable(_Table):

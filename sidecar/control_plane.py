@@ -13,6 +13,7 @@ Everything is passed in, the clock too; nothing here decides anything.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -58,9 +59,11 @@ from sidecar.restores import Restores
 from sidecar.rotation import Rotation
 from sidecar.scheduler import Scheduler
 from sidecar.schedules import Schedules
+from sidecar.settling import Settling
 from sidecar.shipping import Shipper, ShippingOptions
 from sidecar.snapshots import Snapshots
 from sidecar.spool import CutTarget, Spool
+from sidecar.spool_room import SpoolLimit
 from sidecar.storage import Storage, StorageOptions, Storages
 from sidecar.transfers import TransferOptions, Transfers
 from sidecar.usecases import ControlPlane
@@ -101,7 +104,7 @@ class Core:
         self._files = options.files.below(self.data_dir)
         self._rdb = self._files.rdb
         self._tasks: list[asyncio.Task[None]] = []
-        self._swept_at: datetime | None = None
+        self._swept_at: dict[str, datetime] = {}
         self._is_config_applied = False
         self.warnings: list[str] = []
         self._locks = [DataDirLock.acquire(self.data_dir)]
@@ -220,8 +223,9 @@ class Core:
         self.pipeline = Pipeline(
             ground,
             shipper,
-            PipelineOptions(spool.size_bytes_max, spool.at_limit == "drop-oldest"),
+            PipelineOptions(SpoolLimit(spool.size_bytes_max, spool.at_limit)),
         )
+        self.settling = Settling(ground, self.pipeline, shipper)
         fetcher = Fetcher(ground)
         self.rotation = Rotation(ground, grace)
         self.batches = Batches(ground, self.pipeline)
@@ -280,8 +284,8 @@ class Core:
     async def begin(self) -> None:
         """Take over what an earlier process left; the doors may open afterwards."""
         await self.clones.adopt()
-        await self.pipeline.adopt()
-        self.scheduler.adopt(await asyncio.to_thread(self.pipeline.spooled_due_times))
+        await self.settling.adopt()
+        self.scheduler.adopt(await asyncio.to_thread(self.settling.spooled_due_times))
         self._seed_figures()
         await self._apply_config()
 
@@ -324,18 +328,28 @@ class Core:
             return
         if self.settings.server.clone_folder is None:  # a clone's is its seed, a snapshot already
             await self.adopt_left_rdb()
-        # Settled first, so that no due time is cut twice; but no backend keeps schedules waiting.
-        settled = asyncio.Event()
-        self._tasks.append(asyncio.create_task(self._maintain_for_ever(settled)))
+        # Proved first, so that no due time is cut twice; but nothing keeps schedules waiting long.
+        proved = asyncio.Event()
+        self._tasks.append(asyncio.create_task(self._maintain_for_ever(proved)))
+        self._tasks += [
+            asyncio.create_task(self._serve_backend_for_ever(storage))
+            for storage in self.ground.storages
+        ]
         with suppress(TimeoutError):
             async with asyncio.timeout(FIRST_SETTLE_SECONDS):
-                await settled.wait()
+                await proved.wait()
         await self.scheduler.run()
 
-    async def _maintain_for_ever(self, settled: asyncio.Event) -> None:
+    async def _maintain_for_ever(self, proved: asyncio.Event) -> None:
         while True:
-            await self.maintain()
-            settled.set()
+            await self._guarded(self._maintain_here(proved))
+            proved.set()
+            await self.clock.sleep(MAINTENANCE_SECONDS)
+
+    async def _serve_backend_for_ever(self, storage: Storage) -> None:
+        """Do what waits for one backend: one that hangs keeps only what is for it."""
+        while True:
+            await self._guarded(self._maintain_backend(storage))
             await self.clock.sleep(MAINTENANCE_SECONDS)
 
     async def adopt_left_rdb(self) -> None:
@@ -362,20 +376,39 @@ class Core:
             _log.warning("left_rdb_not_adopted", error=str(exc))
 
     async def maintain(self) -> None:
-        """Do what waits: unread backends, the spool, purges, now and then a sweep."""
+        """Do once all that waits, every backend beside the others."""
+        await self._guarded(self._maintain_here(asyncio.Event()))
+        works = (self._maintain_backend(storage) for storage in self.ground.storages)
+        await asyncio.gather(*(self._guarded(work) for work in works))
+        await self._guarded(self.settling.measure())
+
+    async def _guarded(self, work: Coroutine[object, object, None]) -> None:
         try:
-            if self.rebuild.pending or self.ground.identity.uid is None:
-                await self._read_late()
-            if not self._is_config_applied:
-                await self._apply_config()
-            await self.pipeline.settle()
-            await self.rotation.rotate_unscheduled(self._keep_unscheduled())
-            await self.rotation.purge_due()
-            await self._sweep()
+            await work
         except PerdureError as exc:
             _log.warning("maintenance_failed", code=exc.code, error=exc.message)
         except Exception:  # noqa: BLE001 - the edge of a background task: a bug here must not end it
             _log.exception("maintenance_broke")
+
+    async def _maintain_here(self, proved: asyncio.Event) -> None:
+        """Do what needs no backend, then what needs any of them."""
+        await self.settling.prove_waiting()
+        self.scheduler.adopt(await asyncio.to_thread(self.settling.spooled_due_times))
+        proved.set()
+        await self.settling.measure()
+        if self.rebuild.pending or self.ground.identity.uid is None:
+            await self._read_late()
+        if not self._is_config_applied:
+            await self._apply_config()
+
+    async def _maintain_backend(self, storage: Storage) -> None:
+        """Ship to a backend what waits for it; then its deletions, and now and then a sweep."""
+        if self.ground.identity.uid is None:
+            return
+        await self.settling.settle_backend(storage.name)
+        await self.rotation.rotate_unscheduled(self._keep_unscheduled(), storage)
+        await self.rotation.purge_due(storage)
+        await self._sweep(storage)
 
     def _keep_unscheduled(self) -> dict[Trigger, int]:
         snapshots = self.settings.snapshots
@@ -389,21 +422,15 @@ class Core:
         pending = set(self.rebuild.pending)
         await self._read_backends()
         if self.rebuild.pending != pending:
-            self.scheduler.adopt(await asyncio.to_thread(self.pipeline.spooled_due_times))
+            self.scheduler.adopt(await asyncio.to_thread(self.settling.spooled_due_times))
             self._seed_figures()
 
-    async def _sweep(self) -> None:
-        now = self.clock.now()
-        if self._swept_at is not None and now - self._swept_at < SWEEP_EVERY:
-            return
-        self._swept_at = now
-        for storage in self.ground.storages:
-            if storage.name in self.rebuild.pending:
-                continue
-            try:
-                await self.rotation.sweep(storage)
-            except PerdureError as exc:  # one backend's trouble is not its neighbours'
-                _log.warning("sweep_failed", backend=storage.name, code=exc.code)
+    async def _sweep(self, storage: Storage) -> None:
+        now, swept_at = self.clock.now(), self._swept_at.get(storage.name)
+        is_young = swept_at is not None and now - swept_at < SWEEP_EVERY
+        if not is_young and storage.name not in self.rebuild.pending:
+            await self.rotation.sweep(storage)
+            self._swept_at[storage.name] = now  # one that failed is swept when it is back
 
     async def stop(self) -> None:
         """End the background work; what is past its commit is waited for."""
@@ -412,8 +439,16 @@ class Core:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks.clear()
         await self.ground.operations.stop()
         await self.clones.stop()
+
+    def resume(self) -> None:
+        """Begin the background work again: the end that `stop` was for was refused."""
+        self.events.reopen()
+        self.ground.operations.resume()
+        self.pipeline.resume()
+        self.start()
 
     def close(self) -> None:
         """Let go of the files; the engine must be stopped."""

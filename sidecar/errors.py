@@ -21,7 +21,7 @@
     │   ├── CloneBusyError             CLONE_BUSY
     │   └── DataDirLockedError         DATA_DIR_LOCKED
     ├── UnavailableError           something outside does not answer; a retry can help
-    │   ├── BackendUnavailableError    BACKEND_UNAVAILABLE
+    │   ├── BackendUnavailableError    BACKEND_UNAVAILABLE, SNAPSHOT_SUPERSEDED
     │   ├── BackendTimeoutError        BACKEND_TIMEOUT
     │   ├── ServerUidUnknownError      SERVER_UID_UNKNOWN
     │   └── EngineNotReadyError        ENGINE_NOT_READY
@@ -30,7 +30,8 @@
     │   ├── ManifestInvalidError       MANIFEST_INVALID
     │   ├── CutDamagedError            CUT_DAMAGED
     │   └── ImportRefusedError         IMPORT_REFUSED
-    ├── ExhaustedError             MEMORY_EXHAUSTED, DISK_FULL, SPOOL_FULL, CLONES_EXHAUSTED
+    ├── ExhaustedError             MEMORY_EXHAUSTED, DISK_FULL, SPOOL_FULL, SNAPSHOT_DROPPED,
+    │                              CLONES_EXHAUSTED
     ├── CancelledOperationError    CANCELLED
     ├── OperationInterruptedError  OPERATION_INTERRUPTED
     │   └── ImportBrokenError          IMPORT_BROKEN

@@ -262,6 +262,10 @@ class EventLog:
         for subscription in self._subscriptions:
             subscription.wake()
 
+    def reopen(self) -> None:
+        """Let readers come again: the end that `close` was for was refused."""
+        self._is_closed = False
+
 
 class Subscription:
     """One reader's place; close it when done."""

@@ -31,6 +31,7 @@ from sidecar.observe import EDGES_SECONDS, Figures, Histogram
 RESULTS = ("ok", "failed", "cancelled")
 VERDICTS = ("passed", "failed")
 CLONE_ENDS = ("asked", "lease", "unfinished")
+SHIPS = ("ok", "failed", "superseded")
 
 Number: TypeAlias = float | datetime | bool | None
 Samples: TypeAlias = Iterable[tuple[tuple[str, ...], Number]]
@@ -106,6 +107,7 @@ class FiguresCollector(Collector):
         yield from self._storage()
         yield from self._schedules()
         yield from self._backends()
+        yield from self._ships()
         yield from self._restores()
         yield from self._clones()
 
@@ -178,11 +180,13 @@ class FiguresCollector(Collector):
         )
         yield _counter(
             "perdure_spool_cuts_total",
-            "Cuts that came to nothing: damaged, dropped at the limit, or cut short by a crash.",
+            "Cuts that came to nothing: damaged, dropped or refused at the limit,"
+            " or cut short by a crash.",
             ("fate",),
             [
                 (("quarantined",), figures.cuts_quarantined),
                 (("dropped",), figures.cuts_dropped),
+                (("refused",), figures.cuts_refused),
                 (("unfinished",), figures.cuts_unfinished),
             ],
         )
@@ -283,6 +287,32 @@ class FiguresCollector(Collector):
             "1 when the last call of the backend succeeded, 0 when it failed.",
             ("backend",),
             [((name,), backend.is_up) for name, backend in backends],
+        )
+
+    def _ships(self) -> Iterator[Metric]:
+        backends = sorted(self._figures.backends.items())
+        yield _counter(
+            "perdure_backend_ships_total",
+            "Snapshots that were tried to be stored on a backend, by how that ended;"
+            " superseded is one that gave way to a newer one.",
+            ("backend", "result"),
+            [
+                ((name, result), backend.ships[result])
+                for name, backend in backends
+                for result in SHIPS
+            ],
+        )
+        yield _gauge(
+            "perdure_backend_pending_snapshots",
+            "Verified snapshots on the local disk that a backend has not taken yet.",
+            ("backend",),
+            [((name,), backend.pending_snapshots) for name, backend in backends],
+        )
+        yield _gauge(
+            "perdure_backend_next_retry_timestamp_seconds",
+            "When what waits for a failing backend is tried again, Unix time.",
+            ("backend",),
+            [((name,), backend.ship_retry_at) for name, backend in backends],
         )
 
     def _restores(self) -> Iterator[Metric]:

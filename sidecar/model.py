@@ -46,6 +46,13 @@ class Compression(StrEnum):
     ZSTD = "zstd"
 
 
+class AtLimit(StrEnum):
+    """What happens when the spool is full of cuts that wait for backends."""
+
+    REFUSE_NEW = "refuse-new"  # a new cut is refused
+    KEEP_NEWEST = "keep-newest"  # older ones are given up
+
+
 @dataclass(frozen=True, slots=True)
 class KeyCounts:
     """Keys of one database."""
@@ -192,6 +199,11 @@ class ScheduleSpec:
     retention: Retention = field(default_factory=Retention)
     compression: Compression | None = None  # None: the server's default
     is_paused: bool = False
+    backend_retention: Mapping[str, Retention] = field(default_factory=dict)  # instead, by backend
+
+    def retention_on(self, backend: str) -> Retention:
+        """Return what is kept on one backend."""
+        return self.backend_retention.get(backend, self.retention)
 
 
 @dataclass(frozen=True, slots=True)

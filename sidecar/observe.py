@@ -46,6 +46,9 @@ class BackendFigures:
     is_up: bool | None = None
     last_operation_at: datetime | None = None
     last_error: JsonObject | None = None
+    ships: Counter[str] = field(default_factory=Counter)  # "ok", "failed" or "superseded"
+    ship_retry_at: datetime | None = None  # when what waits is tried again, after a failure
+    pending_snapshots: int = 0  # proved ones in the spool that the backend has not taken
 
     def record(self, operation: str, result: str, seconds: float, at: datetime) -> None:
         """Count one finished call; `result` is "ok" or an error's code."""
@@ -71,6 +74,7 @@ class Figures:
     snapshots_deleted: Counter[str] = field(default_factory=Counter)  # "tombstoned", "purged", ...
     cuts_quarantined: int = 0  # cuts or documents that could not be believed
     cuts_dropped: int = 0  # good cuts given up at the spool's limit
+    cuts_refused: int = 0  # cuts that the spool's limit forbade
     cuts_unfinished: int = 0  # partial files that a crash left
     documents_invalid: int = 0  # manifests and notes on backends that could not be read
     spool_pending: int = 0  # cuts that wait for a backend

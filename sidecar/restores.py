@@ -33,7 +33,7 @@ from sidecar.model import (
     Trigger,
 )
 from sidecar.operations import OperationHandle, OperationStart, Work
-from sidecar.pipeline import Pipeline
+from sidecar.pipeline import CutListener, Pipeline
 from sidecar.records import encode_restore_outcome, encode_restore_plan
 from sidecar.restore_plan import Planner, check_plan
 from sidecar.spool import CutTarget, SpooledCut
@@ -258,7 +258,7 @@ class Restores:
             handle.set_result(encode_restore_outcome(outcome))
             handle.open_to_stop()
             results = await self._pipeline.ship_released(
-                safety, lambda _target, progress: handle.progress(progress)
+                safety, CutListener(lambda _target, progress: handle.progress(progress))
             )
             await step("restore.safety_shipped")
         except PerdureError as exc:

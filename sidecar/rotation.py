@@ -10,6 +10,7 @@ Only objects under this server's own uid are touched. Planning is `sidecar.reten
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
@@ -53,21 +54,21 @@ class Rotation:
         """
         if schedule.is_deleted:
             return 0
-        buried = 0
-        for storage in self._ground.storages:
-            plan = self.preview(schedule.schedule_id, schedule.spec.retention, storage.name)
-            buried += await self._bury_all(plan, f"{_RETENTION} schedule {schedule.schedule_id}")
-        return buried
+        why = f"{_RETENTION} schedule {schedule.schedule_id}"
+        plans = [
+            self.preview(schedule.schedule_id, schedule.spec.retention_on(name), name)
+            for name in self._ground.storages.names
+        ]
+        return sum(await asyncio.gather(*(self._bury_all(plan, why) for plan in plans)))
 
-    async def rotate_unscheduled(self, keep_last: Mapping[Trigger, int]) -> int:
-        """Apply the count for each trigger that no schedule owns; return how many were buried."""
+    async def rotate_unscheduled(self, keep_last: Mapping[Trigger, int], storage: Storage) -> int:
+        """Apply to a backend the count for each trigger that no schedule owns; return how many."""
         buried, now = 0, self._ground.clock.now()
-        for storage in self._ground.storages:
-            copies = self._ground.catalogue.copies(storage.name)
-            for trigger, count in keep_last.items():
-                mine = [copy for copy in copies if copy.manifest.trigger is trigger]
-                plan = plan_retention(mine, Retention(keep_last=count), now)
-                buried += await self._bury_all(plan, f"{_RETENTION} {trigger} snapshots")
+        copies = self._ground.catalogue.copies(storage.name)
+        for trigger, count in keep_last.items():
+            mine = [copy for copy in copies if copy.manifest.trigger is trigger]
+            plan = plan_retention(mine, Retention(keep_last=count), now)
+            buried += await self._bury_all(plan, f"{_RETENTION} {trigger} snapshots")
         return buried
 
     async def _bury_all(self, plan: RetentionPlan, why: str) -> int:
@@ -116,15 +117,11 @@ class Rotation:
 
     # --- purge ------------------------------------------------------------------------
 
-    async def purge_due(self) -> int:
-        """Purge every copy whose grace is over; return how many. A failing backend waits."""
+    async def purge_due(self, storage: Storage) -> int:
+        """Purge every copy on a backend whose grace is over; return how many."""
         purged = 0
-        for storage in self._ground.storages:
-            try:
-                for copy in self._ground.catalogue.copies(storage.name):
-                    purged += await self._purge_if_due(storage, copy)
-            except PerdureError as exc:
-                _log.warning("purge_failed", backend=storage.name, error=exc.message)
+        for copy in self._ground.catalogue.copies(storage.name):
+            purged += await self._purge_if_due(storage, copy)
         return purged
 
     async def _purge_if_due(self, storage: Storage, copy: Copy) -> int:

@@ -1,8 +1,9 @@
 """Runs schedules: at most one late run, no overlap, one cut for what is due at once.
 
-A due time is settled when its snapshot is stored, or its proved cut waits in the spool; the settled
-one is kept in SQLite and read again from the manifests when that is gone. The snapshot's id is made
-of the due time, so that even a lost record cannot yield two. Guards design.md section 7.
+A due time is settled when its proved cut lies in the spool: backends may take their time, and the
+next run does not wait for them. The settled one is kept in SQLite and read again from the manifests
+and the spool when that is gone. The snapshot's id is made of the due time, so that even a lost
+record cannot yield two. Guards design.md section 7.
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ class _Live:
     missed: int = 0
     failures: int = 0
     retry_at: datetime | None = None
+    settled_before: datetime | None = None  # what was settled when the last cut was proved
 
 
 class Scheduler:
@@ -66,6 +68,7 @@ class Scheduler:
         self._rotation = rotation
         self._default_compression = default_compression
         self._live: dict[str, _Live] = {}
+        batches.on_proved.append(self._note_proved)
         batches.on_stored.append(self._rotate)
         batches.on_ended.append(self._note_end)
 
@@ -202,28 +205,41 @@ class Scheduler:
         except PerdureError as exc:  # the snapshot is stored; keeping more than asked loses nothing
             _log.warning("rotation_failed", schedule=target.schedule, error=exc.message)
 
+    def _note_proved(self, target: CutTarget) -> None:
+        """Settle a due time: its cut is whole, and whoever stores it needs no schedule."""
+        if target.schedule is None:
+            return
+        live = self._live.setdefault(target.schedule, _Live())
+        live.operation_id, live.failures = None, 0  # the next run need not wait for a backend
+        if target.due_at is None:
+            return
+        run = self._ground.catalogue.get_run(target.schedule)
+        live.settled_before = run.last_due_at
+        missed = run.missed_total + live.missed
+        self._ground.figures.schedule_missed[target.schedule] += live.missed
+        self._tell_missed(target.schedule, live.missed)
+        live.missed = 0
+        run = replace(run, last_due_at=target.due_at, missed_total=missed)
+        self._ground.catalogue.put_run(target.schedule, run)
+
     def _note_end(self, target: CutTarget, error: PerdureError | None, is_spooled: bool) -> None:  # noqa: FBT001 - a hook
         if target.schedule is None:
             return
         live = self._live.setdefault(target.schedule, _Live())
-        live.operation_id = None
+        if live.operation_id == target.operation_id:
+            live.operation_id = None
         run = self._ground.catalogue.get_run(target.schedule)
         if error is None:
-            run = replace(run, last_error=None, last_snapshot_id=target.snapshot_id)
-            live.failures = 0
+            newest = max(run.last_snapshot_id or "", target.snapshot_id)  # ids sort by time
+            run = replace(run, last_error=None, last_snapshot_id=newest)
         else:
             run = replace(run, last_error=error.to_json())
-        if target.due_at is not None:
-            if error is None or is_spooled:
-                missed = run.missed_total + live.missed
-                run = replace(run, last_due_at=target.due_at, missed_total=missed)
-                self._ground.figures.schedule_missed[target.schedule] += live.missed
-                self._tell_missed(target.schedule, live.missed)
-                live.missed = 0
-            else:
-                live.failures += 1
-                wait = min(RETRY_FIRST * 2 ** min(live.failures - 1, 8), RETRY_MAX)
-                live.retry_at = self._ground.clock.now() + wait
+        if target.due_at is not None and error is not None and not is_spooled:
+            live.failures += 1
+            wait = min(RETRY_FIRST * 2 ** min(live.failures - 1, 8), RETRY_MAX)
+            live.retry_at = self._ground.clock.now() + wait
+            if run.last_due_at == target.due_at:  # proved, and found damaged before it was stored
+                run = replace(run, last_due_at=live.settled_before)
         self._ground.catalogue.put_run(target.schedule, run)
 
     def _tell_missed(self, schedule_id: str, missed: int) -> None:

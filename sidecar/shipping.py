@@ -1,33 +1,39 @@
 """Put a proved cut on the backends: pack, payload, manifest last, catalogue. Guards I2 and I3.
 
-Every step may be repeated after a crash: a manifest that is there already ends the step, a payload
-of an earlier attempt has another name and is swept later. What one backend refuses does not keep
-the others from getting theirs. No fork and no schedule here.
+Each backend has a lane of its own, and all lanes go side by side: what one backend refuses, or
+takes an hour for, does not keep the others from getting theirs. Every step may be repeated after a
+crash: a manifest that is there already ends the step, a payload of an earlier attempt has another
+name and is swept later. No fork and no schedule here; when to try again is `sidecar.lanes`'s.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
+from datetime import datetime
 
-from backends.source import Digest
+import structlog
+
 from sidecar.catalogue import StoredCopy
-from sidecar.engine_port import VerifyResult
-from sidecar.errors import BlobExistsError, InternalError, PerdureError
+from sidecar.errors import BlobExistsError, InternalError, NotFoundError, PerdureError
+from sidecar.event_log import About, EventType
 from sidecar.ground import Ground
+from sidecar.lanes import Lane
 from sidecar.layout import new_payload_name
-from sidecar.local_disk import local_disk_error, step
+from sidecar.local_disk import step
 from sidecar.manifest import MANIFEST_BYTES_MAX, decode_manifest, encode_manifest, payload_suffix
-from sidecar.model import Compression, Manifest, Phase, Progress, Verification
-from sidecar.packing import Stop, pack_zstd
+from sidecar.model import Manifest, Phase, Progress, Trigger, Verification
+from sidecar.packs import Packed, Packs
 from sidecar.spool import CutTarget, SpooledCut
 from sidecar.storage import Storage
 
+_log = structlog.get_logger(__name__)
 ENGINE_VERSION = "0.1.0"
 ProgressSink = Callable[[CutTarget, Progress], None]
+# What nobody chose backends for goes to those that there are, when its own have all gone.
+_FOR_ALL = frozenset({Trigger.SAFETY, Trigger.BOOT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,70 +52,152 @@ class ShipResult:
     failures: dict[str, PerdureError] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class _Packed:
-    path: Path
-    digest: Digest
-    compression: Compression
-
-
 class Shipper:
     """Moves cuts from the spool to the backends."""
 
     def __init__(self, ground: Ground, options: ShippingOptions | None = None) -> None:
-        self._spool = ground.spool
         self._storages = ground.storages
         self._catalogue = ground.catalogue
         self._identity = ground.identity
         self._clock = ground.clock
         self._figures = ground.figures
-        self._options = options or ShippingOptions()
+        self._events = ground.events
+        level = (options or ShippingOptions()).zstd_level
+        self._packs = Packs(ground.spool, ground.clock, ground.figures, level)
+        self._lanes = {
+            storage.name: Lane(storage.name, ground.clock, storage.figures)
+            for storage in ground.storages
+        }
+        self._stored: dict[str, set[tuple[str, str]]] = {}  # by cut: (snapshot, backend)
+        self._warned: set[str] = set()  # snapshots whose backends have all gone
+
+    def lane(self, backend: str) -> Lane:
+        """Return the way to a configured backend."""
+        return self._lanes[backend]
+
+    # --- what is to go where ----------------------------------------------------------
+
+    def destinations(self, target: CutTarget) -> tuple[str, ...]:
+        """Return the configured backends that a target is for; none when all have gone.
+
+        A snapshot whose backends were chosen is never put where nobody wanted it: it waits.
+        """
+        known = tuple(name for name in target.backends if name in self._storages)
+        if not known and target.trigger in _FOR_ALL:
+            return self._storages.names
+        return known
+
+    def missing(self, cut: SpooledCut, target: CutTarget) -> list[str]:
+        """Return the backends that have still to take it; the gone ones when none is left."""
+        stored = self._stored.get(cut.cut_id, set())
+        names = self.destinations(target) or target.backends
+        return [
+            name
+            for name in names
+            if (target.snapshot_id, name) not in stored
+            and self._catalogue.find_copy(target.snapshot_id, name) is None
+        ]
+
+    def forget(self, cut: SpooledCut) -> None:
+        """Forget a cut that left the spool."""
+        self._stored.pop(cut.cut_id, None)
+        self._warned.difference_update(target.snapshot_id for target in cut.targets)
+
+    def warn_gone(self, target: CutTarget) -> dict[str, PerdureError]:
+        """Say, once a snapshot, that none of its backends is configured; return that as failure."""
+        name = target.backends[0] if target.backends else ""
+        if target.snapshot_id not in self._warned:
+            self._warned.add(target.snapshot_id)
+            _log.warning(
+                "snapshot_waits_for_unknown_backend",
+                snapshot=target.snapshot_id,
+                backends=list(target.backends),
+                hint="configure one of them again, and the snapshot is stored there",
+            )
+        error = NotFoundError(
+            f"backend {name!r} is not configured any more",
+            code="BACKEND_NOT_FOUND",
+            hint="Configure it again under its name, and the snapshot is stored there.",
+            context={"backend": name},
+        )
+        return {name: error}
+
+    # --- shipping ---------------------------------------------------------------------
 
     async def ship(self, cut: SpooledCut, on_progress: ProgressSink) -> list[ShipResult]:
         """Store every target on every backend that it names; failures are in the results.
 
-        Raises CutDamagedError when the file is not any more what was proved.
+        Returns when the last backend has answered. Raises CutDamagedError when the file is not any
+        more what was proved.
         """
-        if cut.proof is None:
-            raise InternalError(f"cut {cut.cut_id} is not proved")
-        packed: dict[Compression, _Packed] = {}
-        results = []
-        try:
-            for target in cut.targets:
-                result = ShipResult(target)
-                results.append(result)
-                await self._ship_target(cut, cut.proof, result, packed, on_progress)
-        finally:
-            for item in packed.values():
-                if item.path != cut.rdb:
-                    item.path.unlink(missing_ok=True)
+        results = [ShipResult(target) for target in cut.targets]
+        for result in results:
+            if not self.destinations(result.target):
+                result.failures.update(self.warn_gone(result.target))
+        names = {name for target in cut.targets for name in self.destinations(target)}
+        await _all([self.ship_to(name, cut, results, on_progress) for name in sorted(names)])
+        for result in results:
+            result.stored.sort()
         return results
 
-    async def _ship_target(
+    async def ship_to(
         self,
+        backend: str,
         cut: SpooledCut,
-        proof: VerifyResult,
-        result: ShipResult,
-        packed: dict[Compression, _Packed],
+        results: Sequence[ShipResult],
         on_progress: ProgressSink,
     ) -> None:
-        target = result.target
-        # A backend may have left the configuration since the cut was planned.
-        known = [name for name in target.backends if name in self._storages]
-        for name in known or self._storages.names:
+        """Store on one backend what is for it; what came of it is added to the results."""
+        lane, storage = self._lanes[backend], self._storages[backend]
+        for result in results:
+            if backend not in self.destinations(result.target):
+                continue
             try:
-                storage = self._storages[name]
-                if not await self._is_stored(storage, target):
-                    if target.compression not in packed:
-                        packed[target.compression] = await self._pack(
-                            cut, proof, target, on_progress
-                        )
-                    await self._put(cut, storage, target, packed[target.compression], on_progress)
-                result.stored.append(name)
+                await self._ship_target(lane, storage, cut, result.target, on_progress)
             except PerdureError as exc:
                 if exc.code == "CUT_DAMAGED":
                     raise
-                result.failures[name] = exc
+                result.failures[backend] = exc
+                self._note_failed(lane, result.target, exc)
+            else:
+                result.stored.append(backend)
+                pair = (result.target.snapshot_id, backend)
+                self._stored.setdefault(cut.cut_id, set()).add(pair)
+                lane.note_stored()
+
+    def _note_failed(self, lane: Lane, target: CutTarget, error: PerdureError) -> None:
+        retry_at: datetime | None = None
+        if error.code != "SNAPSHOT_SUPERSEDED":
+            retry_at = lane.note_failed()
+        _log.warning(
+            "snapshot_not_shipped",
+            snapshot=target.snapshot_id,
+            backend=lane.backend,
+            code=error.code,
+            error=error.message,
+            failures=lane.failures,
+            next_retry=retry_at.isoformat() if retry_at else "after the newer one",
+        )
+
+    async def _ship_target(
+        self,
+        lane: Lane,
+        storage: Storage,
+        cut: SpooledCut,
+        target: CutTarget,
+        on_progress: ProgressSink,
+    ) -> None:
+        if await self._is_stored(storage, target):
+            return
+
+        def tell(progress: Progress) -> None:
+            on_progress(target, progress)
+
+        async with (
+            lane.turn(cut, target),
+            self._packs.hold(cut, target.compression, tell) as packed,
+        ):
+            await self._put(cut, storage, target, packed, on_progress)
 
     async def _is_stored(self, storage: Storage, target: CutTarget) -> bool:
         """Say whether an earlier attempt put the manifest; if so, keep it in the catalogue."""
@@ -131,47 +219,12 @@ class Shipper:
         folder = self._identity.layout.snapshot(manifest.snapshot_id)
         self._catalogue.put_copy(StoredCopy(storage.name, folder, manifest))
 
-    async def _pack(
-        self, cut: SpooledCut, proof: VerifyResult, target: CutTarget, on_progress: ProgressSink
-    ) -> _Packed:
-        raw = Digest(proof.size_bytes, proof.sha256)
-        if target.compression is Compression.NONE:
-            return _Packed(cut.rdb, raw, Compression.NONE)
-        started = self._clock.monotonic()
-        path = self._spool.scratch("pack")
-        loop, stop = asyncio.get_running_loop(), Stop()
-
-        def tell(done: int) -> None:
-            progress = Progress(Phase.COMPRESS, done, raw.size_bytes)
-            with suppress(RuntimeError):  # the loop is closed: nobody listens
-                loop.call_soon_threadsafe(on_progress, target, progress)
-
-        def work() -> Digest:
-            level = self._options.zstd_level
-            try:
-                return pack_zstd(cut.rdb, raw, path, level=level, stop=stop, on_progress=tell)
-            except BaseException:
-                path.unlink(missing_ok=True)
-                raise
-
-        on_progress(target, Progress(Phase.COMPRESS, 0, raw.size_bytes))
-        try:
-            digest = await asyncio.to_thread(work)
-        except OSError as exc:
-            raise local_disk_error(exc, "pack the payload") from exc
-        except asyncio.CancelledError:
-            stop.set()
-            raise
-        await step("snapshot.packed")
-        self._figures.observe_phase("snapshot", Phase.COMPRESS, self._clock.monotonic() - started)
-        return _Packed(path, digest, target.compression)
-
     async def _put(
         self,
         cut: SpooledCut,
         storage: Storage,
         target: CutTarget,
-        packed: _Packed,
+        packed: Packed,
         on_progress: ProgressSink,
     ) -> None:
         """Put the payload, then the manifest, then tell the catalogue; nothing is overwritten."""
@@ -203,9 +256,22 @@ class Shipper:
         self._figures.snapshot_raw_size_bytes = manifest.raw_size_bytes
         self._figures.snapshot_stored_size_bytes = manifest.stored_size_bytes
         self._figures.observe_phase("snapshot", Phase.STORE, self._clock.monotonic() - started)
+        newest = self._figures.snapshot_last_success_at
+        cut_at = manifest.cut_at
+        self._figures.snapshot_last_success_at = max(cut_at, newest) if newest else cut_at
+        self._events.publish(
+            EventType.SNAPSHOT_STORED,
+            f"the snapshot is on {storage.name}",
+            About(f"snapshots/{target.snapshot_id}", target.operation_id or ""),
+            snapshot=target.snapshot_id,
+            trigger=target.trigger.value,
+            keys=manifest.keys,
+            size_bytes=manifest.stored_size_bytes,
+            backends=storage.name,
+        )
 
     def _manifest(
-        self, cut: SpooledCut, target: CutTarget, payload: str, packed: _Packed
+        self, cut: SpooledCut, target: CutTarget, payload: str, packed: Packed
     ) -> Manifest:
         proof, done = cut.proof, cut.cut
         if proof is None or cut.proved_at is None:
@@ -242,3 +308,18 @@ class Shipper:
                 databases=proof.databases,
             ),
         )
+
+
+async def _all(works: Sequence[Coroutine[object, object, None]]) -> None:
+    """Do all side by side; the first exception ends the others and is raised as it is."""
+    tasks = [asyncio.create_task(work) for work in works]
+    if not tasks:
+        return
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

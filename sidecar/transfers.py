@@ -49,7 +49,7 @@ from sidecar.model import (
     Trigger,
 )
 from sidecar.operations import OperationHandle, OperationStart
-from sidecar.pipeline import Pipeline
+from sidecar.pipeline import CutListener, Pipeline
 from sidecar.spool import CutTarget
 from sidecar.usecases import Download, DownloadSnapshot, ImportSnapshot
 from sidecar.verify import Fetcher
@@ -357,11 +357,11 @@ class Transfers:
             is_placed = True
             await step("import.proof_recorded")
             self._ground.figures.snapshot_last_verified_at = now
-            results = await self._pipeline.ship_released(
-                cut,
-                lambda _target, progress: handle.progress(progress),
-                lambda done: handle.set_result({"snapshot_id": done.snapshot_id}),
+            listener = CutListener(
+                progress=lambda _target, progress: handle.progress(progress),
+                shipped=lambda done: handle.set_result({"snapshot_id": done.snapshot_id}),
             )
+            results = await self._pipeline.ship_released(cut, listener)
         except (OSError, PerdureError, asyncio.CancelledError) as exc:
             # As any cut: what is proved waits in the spool, unless somebody cancelled it.
             is_dropped = not is_placed or isinstance(exc, asyncio.CancelledError)

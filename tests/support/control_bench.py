@@ -88,6 +88,11 @@ class ControlBench:
 
     # --- shorthands -------------------------------------------------------------------
 
+    @property
+    def local(self) -> Storage:
+        """The configured local backend."""
+        return self.core.ground.storages["local"]
+
     async def take(self) -> Snapshot:
         """Take a manual snapshot and wait for it."""
         operation = await self.core.control_plane.snapshots.create(CreateSnapshot())

@@ -143,15 +143,21 @@ async def test_client_shutdown_ends_the_process_without_another_save(bench: Benc
 
 
 async def test_end_is_refused_while_the_data_cannot_be_saved(bench: Bench) -> None:
-    """As in Redis: a failed save keeps the data served; the next signal tries again."""
+    """As in Redis: a failed save keeps all of it served; the next signal tries again."""
     serving = bench.run()
-    ports = (await bench.ready(serving))["ports"]
+    found = await bench.ready(serving)
+    ports = found["ports"]
     bench.engine.fail_next["stop"] = FakeEngineError("DISK_FULL", "no room")
     os.kill(os.getpid(), signal.SIGTERM)
     async with asyncio.timeout(DEADLINE_SECONDS):
-        while "stop" in bench.engine.fail_next or (await _page(ports, "/readyz"))[0] == 200:  # noqa: ASYNC110
+        while "stop" in bench.engine.fail_next or (await _page(ports, "/readyz"))[0] != 200:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     assert await _page(ports, "/livez") == (200, "ok\n")
+    async with AsyncClient(found["addresses"]["control"]) as client:
+        operation = await client.run(
+            verbs.wait_operation(await client.run(verbs.create_snapshot()))
+        )
+        assert verbs.snapshot_of(operation).name
     assert not serving.done()
     os.kill(os.getpid(), signal.SIGTERM)
     await _end(serving)

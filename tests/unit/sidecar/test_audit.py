@@ -149,7 +149,7 @@ async def test_retention_purge_and_restore_leave_their_lines(bench: ControlBench
     first = await bench.take()
     await bench.core.control_plane.snapshots.delete(first.snapshot_id)
     bench.clock.advance(bench.core.rotation._grace * 2)
-    await bench.core.rotation.purge_due()
+    await bench.core.rotation.purge_due(bench.local)
     second = await bench.take()
     await bench.restored(second.snapshot_id)
     path = bench.data_dir / "audit" / "audit.jsonl"

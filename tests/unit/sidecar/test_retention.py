@@ -137,9 +137,9 @@ async def test_deleted_snapshot_is_purged_after_its_grace(bench: ControlBench) -
     assert await snapshots.delete(snapshot.snapshot_id, "r") == deleted
     assert await snapshots.delete(snapshot.snapshot_id) == deleted
     bench.clock.advance(timedelta(hours=23))
-    assert await bench.core.rotation.purge_due() == 0
+    assert await bench.core.rotation.purge_due(bench.local) == 0
     bench.clock.advance(timedelta(hours=2))
-    assert await bench.core.rotation.purge_due() == 1
+    assert await bench.core.rotation.purge_due(bench.local) == 1
     assert not [name for name in bench.files() if snapshot.snapshot_id in name]
     assert bench.listed() == []
 
@@ -157,7 +157,7 @@ async def test_rotated_copy_that_became_the_last_is_revived(tmp_path: Path) -> N
         newest.copies[0], Note(NoteKind.VERDICT, bench.clock.now(), is_passed=False)
     )
     bench.clock.advance(timedelta(days=2))
-    assert await bench.core.rotation.purge_due() == 0
+    assert await bench.core.rotation.purge_due(bench.local) == 0
     states = [snapshot.state for snapshot in bench.listed()]
     assert states == [CopyState.DAMAGED, CopyState.AVAILABLE]
     await bench.stop()
@@ -185,7 +185,7 @@ async def test_kill_within_a_purge_leaves_no_dangling_manifest(tmp_path: Path, s
     snapshot = await bench.take()
     await bench.core.control_plane.snapshots.delete(snapshot.snapshot_id)
     bench.clock.advance(timedelta(days=2))
-    disk = await disk_at(bench, step, bench.core.rotation.purge_due)
+    disk = await disk_at(bench, step, lambda: bench.core.rotation.purge_due(bench.local))
     await bench.stop()
     second = ControlBench(disk, server={"boot_source": "empty"})
     await second.boot()

@@ -141,7 +141,7 @@ async def test_rotation_keeps_the_last_and_buries_the_rest(tmp_path: Path) -> No
     states = [snapshot.state.value for snapshot in bench.listed()]
     assert states == ["available", "available", "deleting", "deleting"]
     bench.clock.advance(timedelta(days=1, minutes=1))
-    assert await bench.core.rotation.purge_due() == 2
+    assert await bench.core.rotation.purge_due(bench.local) == 2
     assert len(bench.files("**/manifest.json")) == len(bench.listed()) == 2
     assert len(bench.files("**/dump-*")) == 2
     await bench.stop()

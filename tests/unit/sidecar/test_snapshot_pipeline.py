@@ -179,7 +179,7 @@ async def test_full_spool_refuses_a_new_cut(tmp_path: Path) -> None:
 
 async def test_full_spool_never_drops_what_a_restore_replaced(tmp_path: Path) -> None:
     """The oldest cut goes at the limit, but a safety cut is the only copy of its data."""
-    limit = {"size_bytes_max": 1 << 20, "at_limit": "drop-oldest"}
+    limit = {"size_bytes_max": 1 << 20, "at_limit": "keep-newest"}
     bench = ControlBench(tmp_path, spool=limit)
     await bench.boot()
     spool, clock = bench.core.ground.spool, bench.clock

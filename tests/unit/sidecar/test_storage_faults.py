@@ -17,6 +17,7 @@ from backends.source import Digest, Source
 from sidecar.clock import SystemClock
 from sidecar.control_plane import CoreOptions
 from sidecar.errors import BackendTimeoutError, BackendUnavailableError, RevisionMismatchError
+from sidecar.lanes import RETRY_FIRST
 from sidecar.model import OperationState, Preset, ScheduleSpec
 from sidecar.observe import BackendFigures
 from sidecar.storage import CALLS_MAX, Storage, StorageOptions
@@ -101,6 +102,7 @@ async def test_cut_waits_in_the_spool_until_its_backend_is_back(tmp_path: Path) 
     await bench.core.maintain()
     assert bench.core.figures.spool_pending == 1
     bad.failure = lambda _key: None
+    bench.clock.advance(RETRY_FIRST)
     await bench.core.maintain()
     assert [copy.backend for copy in bench.listed()[0].copies] == ["bad", "good"]
     assert bench.core.figures.spool_pending == 0
