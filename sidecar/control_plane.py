@@ -332,7 +332,7 @@ class Core:
         proved = asyncio.Event()
         self._tasks.append(asyncio.create_task(self._maintain_for_ever(proved)))
         self._tasks += [
-            asyncio.create_task(self._serve_backend_for_ever(storage))
+            asyncio.create_task(self._serve_backend_for_ever(storage, proved))
             for storage in self.ground.storages
         ]
         with suppress(TimeoutError):
@@ -346,8 +346,9 @@ class Core:
             proved.set()
             await self.clock.sleep(MAINTENANCE_SECONDS)
 
-    async def _serve_backend_for_ever(self, storage: Storage) -> None:
+    async def _serve_backend_for_ever(self, storage: Storage, proved: asyncio.Event) -> None:
         """Do what waits for one backend: one that hangs keeps only what is for it."""
+        await proved.wait()  # what a kill left is shipped in the first turn
         while True:
             await self._guarded(self._maintain_backend(storage))
             await self.clock.sleep(MAINTENANCE_SECONDS)

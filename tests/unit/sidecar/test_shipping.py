@@ -17,7 +17,7 @@ from sidecar.model import Compression, Operation, OperationState, Trigger
 from sidecar.observe import BackendFigures
 from sidecar.spool import CutTarget, SpooledCut
 from sidecar.usecases import CreateSnapshot
-from tests.support.control_bench import ControlBench, until
+from tests.support.control_bench import ControlBench, disk_at, until
 from tests.support.driven_clock import DrivenClock
 from tests.unit.sidecar.test_storage_faults import ScriptedBackend, make_storage
 
@@ -199,6 +199,20 @@ async def test_snapshot_whose_backend_left_the_configuration_waits_for_it(
         assert cut.rdb.exists()
         assert bench.core.figures.spool_pending == 1
     await bench.stop()
+
+
+@pytest.mark.parametrize("at", ["snapshot.cut", "snapshot.proof_recorded"])
+async def test_cut_that_a_kill_left_is_shipped_in_the_first_turn(tmp_path: Path, at: str) -> None:
+    """No time passes after the start: nothing waits for the next turn of the maintenance."""
+    two = TwoBackends(tmp_path)
+    bench = await two.boot()
+    disk = await disk_at(bench, at, bench.take)
+    await bench.stop()
+    again = ControlBench(disk, server={"boot_source": "empty"})
+    await again.boot(CoreOptions(storages=(make_storage(ScriptedBackend(disk / "g"), "good"),)))
+    again.core.start()
+    await until(lambda: len(again.listed()) == 1)
+    await again.stop()
 
 
 # --- the lane ----------------------------------------------------------------------------
