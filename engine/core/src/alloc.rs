@@ -11,6 +11,7 @@ use std::alloc::{Layout, handle_alloc_error};
 use std::ffi::c_void;
 use std::ptr::NonNull;
 use std::sync::Once;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use libmimalloc_sys as mi;
 
@@ -40,6 +41,14 @@ fn note_live(change: isize) {
 
 #[cfg(not(test))]
 fn note_live(_change: isize) {}
+
+/// Where the last block was given out.
+static LATEST: AtomicUsize = AtomicUsize::new(0);
+
+/// Where the last block was given out: what comes next is likely to stand behind it.
+pub(crate) fn latest() -> usize {
+    LATEST.load(Ordering::Relaxed)
+}
 
 /// Set the allocator up, once, before the first allocation that matters.
 ///
@@ -137,6 +146,7 @@ impl Ledger {
     }
 
     fn note_allocated(&mut self, block: NonNull<u8>) {
+        LATEST.store(block.as_ptr().expose_provenance(), Ordering::Relaxed);
         // SAFETY: `block` was just given out by mimalloc.
         let bytes = unsafe { usable_bytes(block) };
         self.bytes += bytes;

@@ -22,6 +22,7 @@ pub mod huge_pages;
 pub mod job;
 pub mod keyspace;
 pub mod limits;
+mod memory_ahead;
 pub mod rates;
 pub mod rdb;
 mod read_ahead;

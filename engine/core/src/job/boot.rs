@@ -21,6 +21,7 @@ use crate::command::{Cx, Replayer};
 use crate::config::Config;
 use crate::error::{EngineError, Result};
 use crate::keyspace::Keyspace;
+use crate::memory_ahead::MemoryAhead;
 use crate::rdb::{self, LoadOptions, Summary};
 use crate::reclaim::drop_elsewhere;
 use crate::state::Shared;
@@ -156,6 +157,7 @@ struct Loading<'a> {
     /// Bytes of all files, and of those that are done.
     total: u64,
     done: u64,
+    memory: Option<MemoryAhead>,
 }
 
 impl<'a> Loading<'a> {
@@ -174,7 +176,7 @@ impl<'a> Loading<'a> {
                 of_base + logs.iter().map(|log| log.to - log.from).sum::<u64>()
             }
         };
-        let loading = Self { shared, total, done: 0 };
+        let loading = Self { shared, total, done: 0, memory: MemoryAhead::start(total) };
         let counters = &shared.stats.counters;
         counters.loading_total_bytes.store(total, Ordering::Relaxed);
         loading
@@ -184,6 +186,9 @@ impl<'a> Loading<'a> {
     fn tell(&self, bytes: u64) -> bool {
         let loaded = self.done.saturating_add(bytes).min(self.total);
         self.shared.stats.counters.loading_loaded_bytes.store(loaded, Ordering::Relaxed);
+        if let Some(memory) = &self.memory {
+            memory.tell(self.total - loaded);
+        }
         !self.shared.is_stopping.load(Ordering::Acquire)
     }
 
