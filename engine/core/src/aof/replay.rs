@@ -44,7 +44,8 @@ pub fn replay(
     let wrap = |error: std::io::Error| EngineError::from_io("read", stretch.path, &error);
     let mut file = File::open(stretch.path).map_err(wrap)?;
     file.seek(SeekFrom::Start(stretch.from)).map_err(wrap)?;
-    let blocks = Blocks::of(file, stretch.to.saturating_sub(stretch.from), false).map_err(wrap)?;
+    let size = stretch.to.saturating_sub(stretch.from);
+    let blocks = Blocks::of(file, size, false).map_err(wrap)?;
     let mut input = Input { blocks, buffer: Vec::new(), at: 0, end: 0, read_bytes: 0 };
     reader.begin_file();
     let mut work = Work { stretch, parser: Parser::of_log(), batch: Batch::default(), commands: 0 };
@@ -52,6 +53,7 @@ pub fn replay(
         input.adopt(block, work.parser.needed_bytes());
         let start = input.start();
         input.at += work.run(reader, &input.buffer[input.at..input.end], start)?;
+        reader.note_progress(input.start(), size);
         if !progress(input.read_bytes) {
             return Err(cancelled(stretch.path));
         }

@@ -14,6 +14,7 @@ mod hash;
 mod list;
 mod lookup;
 mod replay;
+mod replay_foresight;
 mod replay_functions;
 mod replay_hsetex;
 mod scanning;

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU16, AtomicU32, AtomicU64};
 
 use parking_lot::Mutex;
 
+use super::replay_foresight::Foresight;
 use super::replay_functions::replay_function;
 use super::replay_hsetex;
 use super::table::spec::{READONLY, WRITE};
@@ -38,6 +39,9 @@ pub trait Reader {
     /// The first command that cannot be; those before it have been taken.
     fn run(&mut self, batch: &Batch, input: &[u8]) -> Result<(), Flaw>;
 
+    /// So many bytes of the file's `size` are taken.
+    fn note_progress(&mut self, _done: u64, _size: u64) {}
+
     /// Whether a MULTI waits for its EXEC.
     fn is_in_transaction(&self) -> bool;
 }
@@ -51,6 +55,7 @@ pub struct Replayer {
     reply: Reply,
     ahead: Ahead,
     frame: Frame,
+    foresight: Foresight,
 }
 
 /// The first command of a batch that cannot be executed.
@@ -79,6 +84,7 @@ impl Replayer {
             reply: Reply::new(Protocol::Resp2),
             ahead: Ahead::default(),
             frame: Frame::default(),
+            foresight: Foresight::default(),
         }
     }
 
@@ -143,6 +149,12 @@ impl Reader for Replayer {
     fn begin_file(&mut self) {
         self.session.db = 0;
         self.frame = Frame::default();
+        self.foresight = Foresight::default();
+    }
+
+    fn note_progress(&mut self, done: u64, size: u64) {
+        let mut state = self.shared.state.lock();
+        self.foresight.note(done, size, self.session.db, &mut state.keyspace);
     }
 
     fn is_in_transaction(&self) -> bool {

@@ -67,6 +67,11 @@ impl Db {
         self.table.reserve(keys);
     }
 
+    /// Be ready for about `keys` keys in all ([`Table::expect`]).
+    pub(crate) fn expect(&mut self, keys: usize) {
+        self.table.expect(keys);
+    }
+
     /// Tell the time that sets stamp entries with (OBJECT IDLETIME). Coarse: once a batch is
     /// enough.
     pub fn tick(&mut self, now_ms: i64) {

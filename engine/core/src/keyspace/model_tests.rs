@@ -293,6 +293,29 @@ fn a_reserved_table_does_not_split_and_a_lying_hint_is_cheap() {
 }
 
 #[test]
+fn an_expected_growth_splits_what_is_there_and_a_wrong_guess_is_cheap() {
+    let mut db = test_db(7);
+    let put = |db: &mut Db, from: u32, to: u32| {
+        for number in from..to {
+            let key = format!("key:{number:012}");
+            db.set(key.as_bytes(), NewValue::Bytes(&[b'v'; 64]), Expiry::Never);
+        }
+    };
+    put(&mut db, 0, 2000);
+    db.expect(64_000);
+    assert_eq!(db.check_invariants(), Ok(()));
+    let heads = db.table.heads_bytes();
+    put(&mut db, 2000, 56_000);
+    assert_eq!((db.table.heads_bytes(), db.len()), (heads, 56_000), "nothing split");
+    let usual = db.memory_bytes();
+    db.expect(10); // fewer: nothing happens
+    assert_eq!(db.memory_bytes(), usual);
+    db.expect(500_000);
+    assert_eq!(db.check_invariants(), Ok(()));
+    assert!(db.memory_bytes() < usual + 56_000 * 8, "{} of {usual}", db.memory_bytes());
+}
+
+#[test]
 fn the_cycle_reports_each_ended_key_and_no_other() {
     let mut random = Random::from_environment("cycle");
     let mut db = test_db(random.draw());

@@ -147,12 +147,15 @@ impl Directory {
     /// Make room for `keys` keys in all: deep enough that stripes do not split, and new stripes
     /// with slots enough.
     pub fn reserve(&mut self, keys: usize, hasher: &KeyHasher, ledger: &mut Ledger) {
-        let mut depth = 0;
-        while depth < RESERVE_DEPTH_MAX && keys >> depth > RESERVE_ENTRIES {
-            depth += 1;
-        }
-        let mean = (keys >> depth).min(RESERVE_ENTRIES);
+        let mean = (keys >> depth_for(keys)).min(RESERVE_ENTRIES);
         self.presize = mean + mean / 4;
+        self.deepen(keys, hasher, ledger);
+    }
+
+    /// Split what would split before there are `keys` keys in all: the fewer it has, the less that
+    /// costs. A guess that is too high costs a stripe's head for each thousand keys.
+    pub fn deepen(&mut self, keys: usize, hasher: &KeyHasher, ledger: &mut Ledger) {
+        let depth = depth_for(keys);
         let mut place = 0;
         while place < self.places() {
             if self.at_place(place).local_depth() >= depth {
@@ -187,4 +190,10 @@ impl Directory {
         }
         seen.iter().all(|seen| *seen).then_some(()).ok_or_else(|| "a stripe is lost".to_owned())
     }
+}
+
+/// How deep stripes are to be for `keys` keys.
+fn depth_for(keys: usize) -> u32 {
+    let is_enough = |depth: &u32| keys >> depth <= RESERVE_ENTRIES;
+    (0..RESERVE_DEPTH_MAX).find(is_enough).unwrap_or(RESERVE_DEPTH_MAX)
 }

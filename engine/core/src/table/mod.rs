@@ -114,6 +114,11 @@ impl Table {
         self.directory.reserve(entries, &self.hasher, &mut self.ledger);
     }
 
+    /// Be ready for about `entries` in all: a guess, which reserves no slots.
+    pub(crate) fn expect(&mut self, entries: usize) {
+        self.directory.deepen(entries, &self.hasher, &mut self.ledger);
+    }
+
     /// Hash a key.
     #[inline]
     pub fn hash(&self, key: &[u8]) -> KeyHash {
