@@ -2,7 +2,8 @@
 
 Called in the files that call boto3, and nowhere else. By class first (no answer at all), then by
 the code of the answer, then by its HTTP status. What is in no table is BackendFailedError, which is
-not retryable. An answer to HEAD has no code; `backend.py` asks once more in a way that has.
+not retryable; so is a 404 with an unknown code, which must not pass for a missing blob. An answer
+to HEAD has no code; `backend.py` asks once more in a way that has.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ _SLOWLY = errors.BackendThrottledError
 # Code of the answer -> our class, and a hint where the class's own is too general.
 _BY_CODE: Final[dict[str, tuple[type[errors.BackendError], str]]] = {
     "NoSuchKey": (errors.BlobNotFoundError, ""),
+    "NotFound": (errors.BlobNotFoundError, ""),
+    "404": (errors.BlobNotFoundError, ""),  # HEAD's answer has no other word
     "NoSuchVersion": (errors.BlobNotFoundError, ""),
     "PreconditionFailed": (errors.BlobExistsError, ""),
     "NoSuchBucket": (errors.BackendLocationError, _BUCKET),
@@ -52,6 +55,7 @@ _BY_CODE: Final[dict[str, tuple[type[errors.BackendError], str]]] = {
     "InvalidSecurity": (_LOGGED_OUT, _LOGIN),
     "NotSignedUp": (_LOGGED_OUT, _LOGIN),
     "UnrecognizedClientException": (_LOGGED_OUT, _LOGIN),
+    "XAdminUserNotFound": (_LOGGED_OUT, _LOGIN),
     # Rights.
     "AccessDenied": (_REFUSED, _GRANT),
     "AllAccessDisabled": (_REFUSED, _GRANT),
@@ -106,7 +110,7 @@ _BY_STATUS: Final[dict[int, tuple[type[errors.BackendError], str]]] = {
     301: (errors.BackendConfigError, _REGION),
     401: (_LOGGED_OUT, _LOGIN),
     403: (_REFUSED, _GRANT),
-    404: (errors.BlobNotFoundError, ""),
+    404: (errors.BackendFailedError, ""),
     408: (_DOWN, ""),
     412: (errors.BlobExistsError, ""),
     429: (_SLOWLY, ""),

@@ -57,6 +57,8 @@ ANSWERS = [
     (500, "InternalError", errors.BackendUnavailableError, "repeated"),
     (502, "NeverHeardOf", errors.BackendUnavailableError, "repeated"),
     (400, "AuthorizationHeaderMalformed", errors.BackendConfigError, "region"),
+    (404, "XAdminUserNotFound", errors.BackendCredentialsError, "credentials"),
+    (404, "NeverHeardOf", errors.BackendFailedError, "message"),
     (418, "NeverHeardOf", errors.BackendFailedError, "message"),
 ]
 
@@ -295,6 +297,26 @@ def test_error_inside_an_answer_of_200_is_an_error() -> None:
         with pytest.raises(errors.BackendUnavailableError):
             open_s3(store.endpoint_url).put_bytes("a", bytes(PART + 1))
         assert store.operations()[-1] == "abort"
+
+
+def test_completed_upload_whose_answer_was_lost_counts_as_stored() -> None:
+    """The repeat finds the name taken, compares the bytes, and sends nothing again."""
+    data = bytes(2 * PART)
+    stored: list[bytes] = []
+
+    def script(request: Request) -> Answer | None:
+        if request.operation == "complete":
+            stored.append(data)
+            return Answer(200, b"<CompleteMultipartUploadResult/>", cut_after=0)
+        if request.operation == "head" and stored:
+            return Answer(200)
+        return Answer(200, data) if request.operation == "get" and stored else None
+
+    with ScriptedStore(script) as store:
+        policy = RetryPolicy(wait_first_seconds=0, wait_max_seconds=0)
+        RetryingBackend(open_s3(store.endpoint_url), policy).put_bytes("a", data)
+        told = store.operations()
+        assert (told.count("complete"), told.count("part"), told[-1]) == (1, 2, "get")
 
 
 def test_upload_that_cannot_be_aborted_keeps_its_own_error() -> None:
