@@ -89,6 +89,7 @@ debian-%:
 .PHONY: proto
 proto: $(VENV)/.locked ## Generate the stubs again from proto/
 	$(BIN)/python proto/generate.py
+	cargo run --quiet --locked $(CARGO_IN) -p perdure-stubs
 
 .PHONY: promise
 promise: $(VENV)/.locked ## At a release: promise the wire contract as it is now
@@ -116,6 +117,7 @@ lint: $(VENV)/.locked ## Check style, imports between rooms, and the protos
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/python proto/generate.py --check
+	cargo run --quiet --locked $(CARGO_IN) -p perdure-stubs -- --check
 	cd proto && $(abspath $(BIN))/buf lint
 	$(BIN)/python proto/breaking.py
 

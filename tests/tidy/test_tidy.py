@@ -31,7 +31,10 @@ def tracked(*suffixes: str) -> tuple[Path, ...]:
     return tuple(
         path
         for path in found
-        if path.suffix in suffixes and "_pb2" not in path.name and path.exists()
+        if path.suffix in suffixes
+        and "_pb2" not in path.name
+        and "generated" not in path.parts
+        and path.exists()
     )
 
 

@@ -191,7 +191,8 @@ fn encode_args<'a>(out: &mut Vec<u8>, count: usize, args: impl Iterator<Item = &
     }
 }
 
-fn encode_header(out: &mut Vec<u8>, mark: u8, count: usize) {
+/// Append `*<count>` or `$<length>` and its line end.
+pub(crate) fn encode_header(out: &mut Vec<u8>, mark: u8, count: usize) {
     out.push(mark);
     out.extend_from_slice(IntText::new(i64::try_from(count).unwrap_or(i64::MAX)).as_bytes());
     out.extend_from_slice(b"\r\n");

@@ -21,3 +21,24 @@ pub const DATABASES_MAX: usize = 65_536;
 pub const EVENTS_MAX: usize = 10_000;
 /// I/O threads that may be configured (Redis: 128).
 pub const IO_THREADS_MAX: usize = 128;
+/// Largest message that a call on the data door may send, bytes.
+pub const DATA_REQUEST_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Largest answer to a call that only reads, bytes. A write's answer is sent whatever its size, up
+/// to [`OUTPUT_BUFFER_BYTES_MAX`], since the write cannot be taken back.
+pub const DATA_ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Keys that one call on the data door may name.
+pub const DATA_KEYS_MAX: usize = 10_000;
+/// Commands in one transaction or in one batch of a pipeline.
+pub const DATA_COMMANDS_MAX: usize = 10_000;
+/// Batches of one pipeline that may wait for their answers; more are not read meanwhile.
+pub const DATA_BATCHES_MAX: usize = 64;
+/// Calls and batches on the data door that may be under way at once.
+pub const DATA_CALLS_MAX: usize = 10_000;
+/// Bytes of requests on the data door that may wait to be executed.
+pub const DATA_WAITING_BYTES_MAX: usize = 512 * 1024 * 1024;
+/// Calls of one connection to the data door that may be under way at once.
+pub const DATA_STREAMS_MAX: u32 = 1_000;
+/// Connections to the data door. They carry many calls each, and are not among `maxclients`.
+pub const DATA_CONNECTIONS_MAX: usize = 400;
+/// Keys that one batch of a scan looks at.
+pub const DATA_SCAN_BATCH_MAX: u32 = 10_000;

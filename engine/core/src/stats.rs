@@ -8,6 +8,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::aof::LogFigures;
+use crate::grpc::RpcFigures;
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
@@ -125,6 +126,8 @@ pub struct Stats {
     pub forks: Mutex<Vec<(&'static str, Histogram)>>,
     /// The last fork, microseconds.
     pub last_fork_us: AtomicU64,
+    /// Calls on the data door.
+    pub rpc: RpcFigures,
     /// What the log in files does.
     pub log: Arc<LogFigures>,
     /// Its sizes and rewrites.

@@ -189,6 +189,24 @@ impl Gate {
         Some(LogPosition { epoch: found.epoch, offset: offset - found.begins_at })
     }
 
+    /// From which gate offset on everything up to a place in the log is as durable as it: of an
+    /// epoch that has ended, at most where the next one begins. `None`: the log has not come so far.
+    pub fn offset_of(&self, position: LogPosition) -> Option<u64> {
+        let epochs = self.log_epochs.lock();
+        let Some(at) = epochs.iter().rposition(|it| it.epoch <= position.epoch) else {
+            return epochs.first().map(|it| it.begins_at); // from before this process, or forgotten
+        };
+        let next = epochs.get(at + 1).map(|it| it.begins_at);
+        if epochs[at].epoch < position.epoch {
+            return next;
+        }
+        let offset = epochs[at].begins_at.checked_add(position.offset)?;
+        match next {
+            Some(next) => Some(offset.min(next)),
+            None => (offset <= self.appended()).then_some(offset),
+        }
+    }
+
     /// Register who is told of releases.
     pub fn register(&self, waker: Arc<dyn GateWaker>) {
         self.wakers.lock().push(waker);

@@ -47,6 +47,11 @@ impl Known {
         resolve_known(self.0, args)
     }
 
+    /// Whether it changes data.
+    pub fn is_write(self) -> bool {
+        self.0.is_some_and(|spec| spec.has(WRITE))
+    }
+
     /// Whether it may run so long that the time read before it is old afterwards (DEBUG SLEEP,
     /// KEYS, EXEC, SAVE ...): all but those that Redis calls fast, and those that set one string.
     pub fn may_take_long(self) -> bool {

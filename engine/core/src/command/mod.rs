@@ -31,6 +31,7 @@ pub use execute::{Call, Known, disconnect, execute, execute_known};
 pub use glob::matches as glob_matches;
 pub use lookup::expire_cycle;
 pub use replay::{Flaw, Reader, Replayer, Survey};
+pub use texts::LOADING;
 
 use crate::resp::Reply;
 use crate::session::Session;

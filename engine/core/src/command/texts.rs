@@ -12,6 +12,7 @@ pub const SAME_OBJECT: &str = "ERR source and destination objects are the same";
 pub const TOO_LONG: &str = "ERR string exceeds maximum allowed size (proto-max-bulk-len)";
 pub const TIMEOUT_NOT_INTEGER: &str = "ERR timeout is not an integer or out of range";
 pub const TIMEOUT_NEGATIVE: &str = "ERR timeout is negative";
+/// While the data set is being loaded.
 pub const LOADING: &str = "LOADING Redis is loading the dataset in memory";
 pub const EXEC_ABORTED: &str = "EXECABORT Transaction discarded because of previous errors.";
 pub const MISCONF_RDB: &str = "MISCONF Redis is configured to save RDB snapshots, but it's \

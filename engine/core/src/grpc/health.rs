@@ -13,7 +13,7 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_server::{Health, HealthServer};
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
-use super::{DATA_SERVICE, is_serving};
+use super::{DATA_SERVICES, is_serving};
 use crate::state::Shared;
 
 /// The service, to be added to the door.
@@ -21,7 +21,7 @@ pub(super) fn server(shared: Arc<Shared>, told: watch::Receiver<bool>) -> Health
     HealthServer::new(OfEngine { shared, told })
 }
 
-/// Health of the data plane, under the empty name and [`DATA_SERVICE`].
+/// Health of the data plane, under the empty name and [`DATA_SERVICES`].
 pub(super) struct OfEngine {
     shared: Arc<Shared>,
     told: watch::Receiver<bool>,
@@ -33,7 +33,7 @@ fn answer(is_serving: bool) -> HealthCheckResponse {
 }
 
 fn is_known(service: &str) -> bool {
-    service.is_empty() || service == DATA_SERVICE
+    service.is_empty() || DATA_SERVICES.contains(&service)
 }
 
 #[tonic::async_trait]
@@ -47,7 +47,8 @@ impl Health for OfEngine {
         let service = request.into_inner().service;
         if !is_known(&service) {
             return Err(Status::not_found(format!(
-                "no service {service:?}; ask for {DATA_SERVICE:?}"
+                "no service {service:?}; ask for {:?}",
+                DATA_SERVICES[1]
             )));
         }
         Ok(Response::new(answer(is_serving(&self.shared))))

@@ -48,6 +48,11 @@ impl Reply {
         self.out = Vec::new();
         self.is_overfull = false;
     }
+    /// Take back everything after `length`, and that it was too much.
+    pub fn cut_overfull(&mut self, length: usize) {
+        self.out.truncate(length);
+        self.is_overfull = false;
+    }
     /// Forget what has been written, keeping the memory.
     pub fn clear(&mut self) {
         self.out.clear();

@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering::SeqCst;
 
 use perdure_engine::clock::Clock;
 use perdure_engine::config::Config;
-use perdure_engine::grpc::{self, DATA_SERVICE};
+use perdure_engine::grpc::{self, DATA_SERVICES};
 use perdure_engine::state::Shared;
 use tonic::transport::Channel;
 use tonic_health::pb::HealthCheckRequest;
@@ -37,7 +37,7 @@ async fn wait_for_status(address: &str, service: &str, expected: ServingStatus) 
 }
 
 async fn follow_the_life_of(shared: &Arc<Shared>, address: &str) {
-    for service in ["", DATA_SERVICE] {
+    for service in ["", DATA_SERVICES[0], DATA_SERVICES[1]] {
         shared.stats.is_loading.store(true, SeqCst);
         wait_for_status(address, service, ServingStatus::NotServing).await;
         shared.stats.is_loading.store(false, SeqCst);

@@ -1,0 +1,191 @@
+//! What stands between the calls (tokio tasks) and the executor's thread: jobs on their way, why the
+//! executor should wake, and bounds on both. Nothing here takes the engine lock, and nobody waits
+//! here but the executor.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::Thread;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use super::commands::Commands;
+use super::errors::Refusal;
+use super::wire::{Durability, LogPosition, WriteReceipt};
+use crate::aof::{Gate, GateWaker};
+use crate::limits::{DATA_CALLS_MAX, DATA_WAITING_BYTES_MAX};
+use crate::state::LoopWaker;
+
+/// What must be so for a transaction to run.
+#[derive(Debug)]
+pub(super) struct Condition {
+    /// The key.
+    pub(super) key: Bytes,
+    /// What must be so.
+    pub(super) expected: Expected,
+}
+
+/// See [`Condition`].
+#[derive(Debug)]
+pub(super) enum Expected {
+    /// A string with this content.
+    Value(Bytes),
+    /// Whether there is such a key.
+    Present(bool),
+}
+
+/// What a call wants.
+pub(super) enum Work {
+    /// Run commands, each a step of its own.
+    Commands(Commands),
+    /// Run commands as one step, if the conditions hold.
+    Transaction(Commands, Vec<Condition>),
+    /// Run nothing; wait until the log is durable up to there.
+    Durable(LogPosition),
+}
+
+impl Work {
+    /// A stand-in without commands.
+    pub(super) fn nothing() -> Self {
+        Self::Commands(Commands::default())
+    }
+
+    fn size_bytes(&self) -> usize {
+        match self {
+            Self::Commands(commands) | Self::Transaction(commands, _) => commands.size_bytes(),
+            Self::Durable(_) => 0,
+        }
+    }
+}
+
+/// What became of a call.
+#[derive(Debug)]
+pub(super) struct Answer {
+    /// The replies, RESP3, one after the other; of a transaction EXEC's.
+    pub(super) replies: Bytes,
+    /// Whether the transaction's conditions held.
+    pub(super) is_applied: bool,
+    /// How durable what they show is.
+    pub(super) receipt: WriteReceipt,
+}
+
+/// One call on its way.
+pub(super) struct Job {
+    pub(super) work: Work,
+    pub(super) db: usize,
+    pub(super) asked: Durability,
+    /// Jobs with the same number are executed in their order.
+    pub(super) lane: Option<u64>,
+    pub(super) answer: oneshot::Sender<Result<Answer, Refusal>>,
+}
+
+/// The way to the executor.
+#[derive(Default)]
+pub(super) struct Queue {
+    jobs: Mutex<Vec<Job>>,
+    waiting_bytes: AtomicUsize,
+    under_way: AtomicUsize,
+    thread: OnceLock<Thread>,
+    is_gated: AtomicBool,
+    is_review_due: AtomicBool,
+    is_ending: AtomicBool,
+}
+
+/// A place among the calls under way, given back when dropped.
+pub(super) struct Place<'a>(&'a Queue);
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.under_way.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Queue {
+    /// Take a place for a call.
+    pub(super) fn enter(&self) -> Result<Place<'_>, Refusal> {
+        let place = Place(self);
+        if self.under_way.fetch_add(1, Ordering::Relaxed) < DATA_CALLS_MAX {
+            return Ok(place);
+        }
+        Err(Refusal::overloaded(&format!("{DATA_CALLS_MAX} calls are under way already")))
+    }
+
+    /// Hand a job over.
+    pub(super) fn push(&self, job: Job) -> Result<(), Refusal> {
+        let bytes = job.work.size_bytes();
+        if self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed) > DATA_WAITING_BYTES_MAX {
+            self.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            return Err(Refusal::overloaded("too many bytes of requests wait to be executed"));
+        }
+        if self.is_ending.load(Ordering::Acquire) {
+            return Err(Refusal::stopping());
+        }
+        self.jobs.lock().push(job);
+        self.wake();
+        Ok(())
+    }
+
+    fn wake(&self) {
+        if let Some(thread) = self.thread.get() {
+            thread.unpark();
+        }
+    }
+
+    /// The executor's thread, once it runs.
+    pub(super) fn set_thread(&self, thread: Thread) {
+        drop(self.thread.set(thread));
+    }
+
+    /// No more jobs are taken; the executor ends.
+    pub(super) fn end(&self) {
+        self.is_ending.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    /// See [`Queue::end`].
+    pub(super) fn is_ending(&self) -> bool {
+        self.is_ending.load(Ordering::Acquire)
+    }
+
+    /// Jobs handed over since the last call, in order.
+    pub(super) fn take(&self) -> Vec<Job> {
+        std::mem::take(&mut *self.jobs.lock())
+    }
+
+    /// A job's commands have been executed, or never will be.
+    pub(super) fn forget_bytes(&self, work: &Work) {
+        self.waiting_bytes.fetch_sub(work.size_bytes(), Ordering::Relaxed);
+    }
+
+    /// Whether jobs that were put off are to be tried again.
+    pub(super) fn take_review(&self) -> bool {
+        self.is_review_due.swap(false, Ordering::SeqCst)
+    }
+
+    /// The next change of the gate wakes the executor, once.
+    pub(super) fn watch_gate(&self, gate: &Gate) {
+        self.is_gated.store(true, Ordering::SeqCst);
+        gate.watch();
+    }
+
+    /// Sleep until something has happened since the last sleep.
+    pub(super) fn sleep(&self) {
+        std::thread::park();
+    }
+}
+
+impl GateWaker for Queue {
+    fn wake(&self) {
+        if self.is_gated.swap(false, Ordering::SeqCst) {
+            Self::wake(self);
+        }
+    }
+}
+
+impl LoopWaker for Queue {
+    fn wake(&self) {
+        self.is_review_due.store(true, Ordering::SeqCst);
+        Self::wake(self);
+    }
+}
