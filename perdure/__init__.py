@@ -1,7 +1,8 @@
-"""What a user of Perdure imports: a typed client, sync and asyncio, and the command line.
+"""What a user of Perdure imports: typed clients, sync and asyncio, and the command line.
 
-It knows the wire contract (the generated stubs in `perdure.control`) and nothing of the server, so
-that a client can be installed alone.
+It knows the wire contract (the generated stubs in `perdure.control` and `perdure.data`) and nothing
+of the server, so that a client can be installed alone. Importing it is cheap: each name is loaded
+when it is asked for.
 """
 
 from __future__ import annotations
@@ -12,17 +13,38 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from perdure.aio import AsyncClient
     from perdure.client import Client
+    from perdure.data_aio import AsyncDataClient
+    from perdure.data_client import DataClient
+    from perdure.data_values import Durability, Position
+    from perdure.data_verbs import ExpireWhen, When
     from perdure.errors import PerdureError
 
     __version__: str
 
-__all__ = ["AsyncClient", "Client", "PerdureError", "__version__"]
+__all__ = [
+    "AsyncClient",
+    "AsyncDataClient",
+    "Client",
+    "DataClient",
+    "Durability",
+    "ExpireWhen",
+    "PerdureError",
+    "Position",
+    "When",
+    "__version__",
+]
 
 
 _HOME = {
     "AsyncClient": "perdure.aio",
+    "AsyncDataClient": "perdure.data_aio",
     "Client": "perdure.client",
+    "DataClient": "perdure.data_client",
+    "Durability": "perdure.data_values",
+    "ExpireWhen": "perdure.data_verbs",
     "PerdureError": "perdure.errors",
+    "Position": "perdure.data_values",
+    "When": "perdure.data_verbs",
 }
 
 

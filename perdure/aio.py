@@ -1,120 +1,27 @@
-"""The asyncio client: the same verbs as `perdure.client`, driven without blocking the loop.
+"""The asyncio client of the control door: the methods of `perdure.client`, awaited.
 
 async with AsyncClient("127.0.0.1:6381") as client:
-    snapshots = await client.run(verbs.list_snapshots())
+    snapshot = await client.snapshots.take()
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Iterator
-from types import TracebackType
-from typing import Any, Self, TypeVar
-
-import grpc
-import grpc.aio
-from google.protobuf.message import Message
-
-from perdure.client import CHANNEL_OPTIONS, DEFAULT_TARGET
-from perdure.errors import error_from_call
-from perdure.steps import Ask, Call, Close, Next, Open, Pause, Res, Rpc, Send, Step, Work
-
-T = TypeVar("T")
+from perdure.aio_driver import AsyncDriver
+from perdure.client import DEFAULT_TARGET
+from perdure.control_methods import Backends, Operations, Schedules, Server, Snapshots
+from perdure.steps import DEADLINE_SECONDS
 
 
-class AsyncClient:
-    """An asyncio client of one server. Belongs to the loop that it was made in."""
+class AsyncClient(AsyncDriver):
+    """An asyncio client of one server's control door. Belongs to the loop it was made in."""
 
-    def __init__(self, target: str = DEFAULT_TARGET) -> None:
-        """Open a channel to `target` (host:port). Nothing is sent before the first verb."""
-        self.target = target
-        self._channel = grpc.aio.insecure_channel(target, options=CHANNEL_OPTIONS)
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
+    def __init__(
+        self, target: str = DEFAULT_TARGET, deadline_seconds: float = DEADLINE_SECONDS
     ) -> None:
-        await self.close()
-
-    async def close(self) -> None:
-        """Close the channel. Calls in flight end with CANCELLED."""
-        await self._channel.close()
-
-    async def run(self, call: Call[T]) -> T:
-        """Run one verb to its end and return its result.
-
-        Raises:
-            PerdureError: the server refused, failed, or was not there.
-        """
-        try:
-            step = next(call)
-            while True:
-                try:
-                    answer = await self._perform(step)
-                except grpc.aio.AioRpcError as failure:
-                    step = call.throw(error_from_call(failure, self.target))
-                except OSError as failure:  # of a file that the verb works on
-                    step = call.throw(failure)
-                else:
-                    step = call.send(answer)
-        except StopIteration as end:
-            result: T = end.value
-            return result
-        finally:
-            call.close()
-
-    async def stream(self, rpc: Rpc[Res], request: Message) -> AsyncIterator[Res]:
-        """Ask an rpc that answers with a stream, and give its messages as they come.
-
-        As `Client.stream`: nothing is retried, and closing the iterator ends the call.
-        """
-        ask = self._channel.unary_stream(
-            rpc.path,
-            request_serializer=type(request).SerializeToString,
-            response_deserializer=rpc.response.FromString,
-        )
-        call = ask(request)
-        try:
-            async for message in call:
-                yield message
-        except grpc.aio.AioRpcError as failure:
-            raise error_from_call(failure, self.target) from None
-        finally:
-            call.cancel()
-
-    async def _perform(self, step: Step) -> Any:  # noqa: PLR0911  # one for each kind of step
-        match step:
-            case Pause(seconds):
-                await asyncio.sleep(seconds)
-                return None
-            case Ask(rpc, request, deadline_seconds):
-                ask = self._channel.unary_unary(rpc.path, _encode, rpc.response.FromString)
-                return await ask(request, timeout=deadline_seconds)
-            case Send(rpc, messages, deadline_seconds):
-                send = self._channel.stream_unary(rpc.path, _encode, rpc.response.FromString)
-                return await send(_unblock(messages), timeout=deadline_seconds)
-            case Open(rpc, request, deadline_seconds):
-                open_ = self._channel.unary_stream(rpc.path, _encode, rpc.response.FromString)
-                return open_(request, timeout=deadline_seconds)
-            case Next(stream):
-                message = await stream.read()
-                return None if message is grpc.aio.EOF else message
-            case Close(stream):
-                return stream.cancel()
-            case Work(run):
-                return await asyncio.to_thread(run)
-
-
-def _encode(message: Message) -> bytes:
-    return message.SerializeToString()
-
-
-async def _unblock(messages: Iterator[Message]) -> AsyncIterator[Message]:
-    """Make messages in a thread: they are read from a file."""
-    while (message := await asyncio.to_thread(next, messages, None)) is not None:
-        yield message
+        """Open a channel to `target` (host:port). Nothing is sent before the first call."""
+        super().__init__(target, deadline_seconds)
+        self.snapshots = Snapshots[AsyncDriver](self)
+        self.schedules = Schedules[AsyncDriver](self)
+        self.server = Server[AsyncDriver](self)
+        self.backends = Backends[AsyncDriver](self)
+        self.operations = Operations[AsyncDriver](self)

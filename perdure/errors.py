@@ -1,4 +1,20 @@
-"""The one error that the client raises, and how it is read off a gRPC status.
+"""The errors that the client raises, and how they are read off a gRPC status.
+
+    PerdureError
+    ├── InvalidRequestError    INVALID_ARGUMENT, OUT_OF_RANGE
+    ├── NotFoundError          NOT_FOUND
+    ├── ConflictError          FAILED_PRECONDITION, ALREADY_EXISTS, ABORTED
+    │   ├── WrongTypeError         WRONGTYPE: the key holds another type
+    │   ├── NoLogError             NO_LOG: durability was asked for, and there is no log
+    │   └── TransactionError       EXECABORT: nothing of it was executed
+    ├── NotAllowedError        PERMISSION_DENIED, UNAUTHENTICATED
+    ├── UnavailableError       UNAVAILABLE: nothing was executed, or that can be repeated
+    ├── DeadlineError          DEADLINE_EXCEEDED
+    ├── ExhaustedError         RESOURCE_EXHAUSTED (OOM, DISK_FULL ...)
+    ├── DamagedError           DATA_LOSS
+    ├── CancelledError         CANCELLED
+    ├── CommandError           a command among several was refused for another reason
+    └── OutcomeUnknownError    OUTCOME_UNKNOWN: the answer to a write was lost
 
 A server's error arrives as google.rpc.Status with ErrorInfo (stable reason, context, hint) and
 RetryInfo; the end of a failed operation carries the same Status. Both become `PerdureError` here.
@@ -52,6 +68,97 @@ class PerdureError(Exception):
         self.of_operation = False
 
 
+class InvalidRequestError(PerdureError):
+    """The request can never succeed."""
+
+
+class NotFoundError(PerdureError):
+    """No resource has that name."""
+
+
+class ConflictError(PerdureError):
+    """The state of the server or of the data forbids it."""
+
+
+class WrongTypeError(ConflictError):
+    """The key holds a value of another type."""
+
+
+class NoLogError(ConflictError):
+    """Durability beyond memory was asked for, and the server keeps no log."""
+
+
+class TransactionError(ConflictError):
+    """A command of a transaction cannot be understood; none was executed."""
+
+
+class NotAllowedError(PerdureError):
+    """The caller may not do that."""
+
+
+class UnavailableError(PerdureError):
+    """The server is not there, or cannot serve now."""
+
+
+class DeadlineError(PerdureError):
+    """No answer came in time."""
+
+
+class ExhaustedError(PerdureError):
+    """No room: memory, disk, or a bound."""
+
+
+class DamagedError(PerdureError):
+    """Bytes that cannot be believed."""
+
+
+class CancelledError(PerdureError):
+    """The work or the wait was cancelled."""
+
+
+class CommandError(PerdureError):
+    """A command among several was refused; the others were executed."""
+
+
+class OutcomeUnknownError(PerdureError):
+    """The answer to a write was lost: it may have been executed or not.
+
+    Raised from the error that lost it (`__cause__`). Read the data, or repeat what may be repeated.
+    """
+
+
+_BY_CODE: dict[str, type[PerdureError]] = {
+    "WRONGTYPE": WrongTypeError,
+    "NO_LOG": NoLogError,
+    "EXECABORT": TransactionError,
+    "OOM": ExhaustedError,
+    "LOADING": UnavailableError,
+    "BUSY": UnavailableError,
+    "MISCONF": UnavailableError,
+    "NOPERM": NotAllowedError,
+}
+_BY_STATUS: dict[str, type[PerdureError]] = {
+    "INVALID_ARGUMENT": InvalidRequestError,
+    "OUT_OF_RANGE": InvalidRequestError,
+    "NOT_FOUND": NotFoundError,
+    "FAILED_PRECONDITION": ConflictError,
+    "ALREADY_EXISTS": ConflictError,
+    "ABORTED": ConflictError,
+    "PERMISSION_DENIED": NotAllowedError,
+    "UNAUTHENTICATED": NotAllowedError,
+    "UNAVAILABLE": UnavailableError,
+    "DEADLINE_EXCEEDED": DeadlineError,
+    "RESOURCE_EXHAUSTED": ExhaustedError,
+    "DATA_LOSS": DamagedError,
+    "CANCELLED": CancelledError,
+}
+
+
+def error_class(code: str, status: str) -> type[PerdureError]:
+    """Return the class for a code, or else for a gRPC status."""
+    return _BY_CODE.get(code) or _BY_STATUS.get(status, PerdureError)
+
+
 class _Failure(Protocol):
     """What grpc's sync and asyncio errors have in common."""
 
@@ -73,7 +180,7 @@ def error_from_status(status: status_pb2.Status) -> PerdureError:
             hint = context.pop(_HINT_KEY, "")
         elif detail.Unpack(retry):
             retry_after = retry.retry_delay.ToTimedelta().total_seconds()
-    return PerdureError(
+    return error_class(reason, name)(
         reason,
         status.message,
         status=name,
@@ -90,19 +197,21 @@ def error_from_call(failure: _Failure, target: str) -> PerdureError:
         return error_from_status(rich)
     status = failure.code()
     if status is grpc.StatusCode.UNAVAILABLE:
-        return PerdureError(
+        return UnavailableError(
             "SERVER_UNREACHABLE",
             f"no Perdure server answers at {target}",
             status=status.name,
-            hint="check that `perdure serve` runs and that --target names its control port",
+            hint="check that `perdure serve` runs and that the target (--target) names its control "
+            "port, or its data port for the data",
             context={"target": target, "detail": failure.details() or ""},
         )
     if status is grpc.StatusCode.DEADLINE_EXCEEDED:
-        return PerdureError(
+        return DeadlineError(
             "DEADLINE_EXCEEDED",
             f"{target} did not answer in time",
             status=status.name,
             hint="perdure status, and perdure operation list: the work may still be going on",
             context={"target": target},
         )
-    return PerdureError(status.name, failure.details() or status.name, status=status.name)
+    kind = error_class(status.name, status.name)
+    return kind(status.name, failure.details() or status.name, status=status.name)

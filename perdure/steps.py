@@ -43,7 +43,7 @@ class Ask:
 
     rpc: Rpc[Any]
     request: Message
-    deadline_seconds: float
+    deadline_seconds: float | None  # None: the client's
 
 
 @dataclass(frozen=True)
@@ -70,13 +70,6 @@ class Next:
 
 
 @dataclass(frozen=True)
-class Close:
-    """Let go of a stream that is not read to its end."""
-
-    stream: Any
-
-
-@dataclass(frozen=True)
 class Send:
     """Send messages as they are asked for, and the one answer back. Making them may block."""
 
@@ -92,14 +85,47 @@ class Work:
     run: Callable[[], Any]
 
 
-Step = Ask | Pause | Open | Next | Close | Send | Work
+@dataclass(frozen=True)
+class Exchange:
+    """Begin a call with a stream in both directions, for `Write` and `Next`."""
+
+    rpc: Rpc[Any]
+    deadline_seconds: float
+
+
+@dataclass(frozen=True)
+class Write:
+    """Send a message into such a stream; None ends our side of it."""
+
+    stream: Any
+    message: Message | None
+
+
+@dataclass(frozen=True)
+class Emit(Generic[T]):
+    """Give an item to whoever iterates over the verb."""
+
+    item: T
+
+
+Step = Ask | Pause | Open | Next | Exchange | Write | Send | Work
 Call = Generator[Step, Any, T]
+Feed = Generator[Step | Emit[T], Any, None]
+
+
+def is_retryable(error: PerdureError) -> bool:
+    """Say that the same call may succeed later, where a repeat does no harm."""
+    return error.is_retryable
 
 
 def ask(
-    rpc: Rpc[Res], request: Message, *, deadline_seconds: float = DEADLINE_SECONDS
+    rpc: Rpc[Res],
+    request: Message,
+    *,
+    deadline_seconds: float | None = None,
+    can_repeat: Callable[[PerdureError], bool] = is_retryable,
 ) -> Call[Res]:
-    """Ask one rpc and return its answer; repeat it while that can help.
+    """Ask one rpc and return its answer; repeat it while that can help, and `can_repeat` says so.
 
     Raises:
         PerdureError: the last attempt's error.
@@ -111,7 +137,7 @@ def ask(
             pause = error.retry_after_seconds
             if pause is None:
                 pause = BACKOFF_SECONDS * 2 ** (attempt - 1)
-            if attempt == ATTEMPTS_MAX or not error.is_retryable or pause > PAUSE_MAX_SECONDS:
+            if attempt == ATTEMPTS_MAX or not can_repeat(error) or pause > PAUSE_MAX_SECONDS:
                 raise
         else:
             return cast("Res", answer)

@@ -24,7 +24,6 @@ from perdure.steps import (
     BACKOFF_SECONDS,
     PAUSE_MAX_SECONDS,
     Call,
-    Close,
     Next,
     Open,
     Pause,
@@ -143,10 +142,8 @@ def _receive_stream(
                         on_bytes(partial.size_bytes, total)
                 case "end":
                     return
-    except GeneratorExit:
-        stream.cancel()
-        raise
-    yield Close(stream)
+    finally:
+        stream.cancel()  # nothing, when it was read to its end
     raise PerdureError(
         "STREAM_CUT",
         "the stream ended before its end was told",

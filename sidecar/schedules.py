@@ -17,7 +17,6 @@ from sidecar.errors import (
     AlreadyExistsError,
     BlobExistsError,
     ConfigError,
-    InternalError,
     InvalidArgumentError,
     ManifestInvalidError,
     NotFoundError,
@@ -41,7 +40,7 @@ from sidecar.requests import Requests
 from sidecar.schedule_times import PRESET_KEEPS, check_timing
 from sidecar.scheduler import Scheduler
 from sidecar.storage import Storage
-from sidecar.usecases import ScheduleChange, ScheduleFilter, ScheduleView
+from sidecar.usecases import ScheduleView
 
 _log = structlog.get_logger(__name__)
 
@@ -60,20 +59,11 @@ class Schedules:
         """Return one that is not deleted."""
         return ScheduleView(self._find(schedule_id), self._scheduler.status(schedule_id))
 
-    def list(
-        self, request: ListRequest, filter_: ScheduleFilter | None = None
-    ) -> Page[ScheduleView]:
+    def list(self, request: ListRequest) -> Page[ScheduleView]:
         """Return a page, by id."""
         living = [s for s in self._ground.catalogue.schedules() if not s.is_deleted]
-        if filter_ is not None:
-            living = [s for s in living if self._matches(s, filter_)]
         views = [ScheduleView(s, self._scheduler.status(s.schedule_id)) for s in living]
         return paginate(views, request)
-
-    def _matches(self, schedule: Schedule, filter_: ScheduleFilter) -> bool:
-        stores_on = schedule.spec.backends or self._ground.storages.names
-        is_paused, backend = filter_.is_paused, filter_.backend
-        return is_paused in {None, schedule.spec.is_paused} and backend in {None, *stores_on}
 
     def _find(self, schedule_id: str) -> Schedule:
         found = self._ground.catalogue.find_schedule(schedule_id)
@@ -96,21 +86,14 @@ class Schedules:
         spec = self._checked(_with_default_retention(spec))
 
         async def work() -> JsonObject:
-            return _kept(await self._create(schedule_id, spec, None))
+            await self._create(schedule_id, spec, None)
+            return {}
 
         payload: JsonObject = {"schedule_id": schedule_id, "spec": encode_spec(spec)}
-        first = await self._requests.once("schedule.create", request_id, payload, work)
-        return self._first_view(schedule_id, first)
+        await self._requests.once("schedule.create", request_id, payload, work)
+        return self.get(schedule_id)
 
-    def _first_view(self, schedule_id: str, first: JsonObject) -> ScheduleView:
-        """Return the schedule as the first answer had it; how it fares is told as it is now."""
-        kept = first.get("schedule")
-        if not isinstance(kept, dict):  # an older version kept no answer
-            return self.get(schedule_id)
-        schedule = decode_schedule(Fields(kept, "request", InternalError))
-        return ScheduleView(schedule, self._scheduler.status(schedule_id))
-
-    async def _create(self, schedule_id: str, spec: ScheduleSpec, digest: str | None) -> Schedule:
+    async def _create(self, schedule_id: str, spec: ScheduleSpec, digest: str | None) -> None:
         known = self._ground.catalogue.find_schedule(schedule_id)
         if known is not None and not known.is_deleted:
             raise AlreadyExistsError(
@@ -120,30 +103,26 @@ class Schedules:
             )
         now = self._ground.clock.now()
         revision = known.revision + 1 if known else 1
-        made = Schedule(schedule_id, revision, spec, now, now, now, config_digest=digest)
-        await self._put(made)
-        return made
+        await self._put(Schedule(schedule_id, revision, spec, now, now, now, config_digest=digest))
 
     async def update(
         self,
         schedule_id: str,
-        change: ScheduleSpec | ScheduleChange,
+        spec: ScheduleSpec,
         etag: str | None = None,
         request_id: str | None = None,
     ) -> ScheduleView:
         """Replace the whole spec; a change of timing or a resumption does not count the past."""
-        if isinstance(change, ScheduleSpec):
-            change = _whole(change)
+        spec = self._checked(spec)
 
         async def work() -> JsonObject:
             known = self._match(schedule_id, etag)
-            changed = self._changed(known, self._checked(change.apply(known.spec)))
-            await self._put(changed)
-            return _kept(changed)
+            await self._put(self._changed(known, spec))
+            return {}
 
-        payload: JsonObject = {"schedule_id": schedule_id, "asked": change.asked, "etag": etag}
-        first = await self._requests.once("schedule.update", request_id, payload, work)
-        return self._first_view(schedule_id, first)
+        payload: JsonObject = {"schedule_id": schedule_id, "spec": encode_spec(spec), "etag": etag}
+        await self._requests.once("schedule.update", request_id, payload, work)
+        return self.get(schedule_id)
 
     async def delete(
         self, schedule_id: str, etag: str | None = None, request_id: str | None = None
@@ -163,7 +142,7 @@ class Schedules:
 
     async def run(self, schedule_id: str, request_id: str | None = None) -> Operation:
         """Take its snapshot now, beside its due times; result {"snapshot_id"}."""
-        return self._scheduler.run_now(schedule_id, self._find, request_id)
+        return self._scheduler.run_now(self._find(schedule_id), request_id)
 
     def _match(self, schedule_id: str, etag: str | None) -> Schedule:
         known = self._find(schedule_id)
@@ -255,14 +234,6 @@ class Schedules:
         except (InvalidArgumentError, NotFoundError) as exc:
             message = f"schedules.{schedule_id}: {exc.message}"
             raise ConfigError(message, hint=exc.hint) from exc
-
-
-def _whole(spec: ScheduleSpec) -> ScheduleChange:
-    return ScheduleChange(lambda _: spec, encode_spec(spec))
-
-
-def _kept(schedule: Schedule) -> JsonObject:
-    return {"schedule": encode_schedule(schedule)}
 
 
 async def read_revision(

@@ -305,7 +305,7 @@ def test_an_interrupted_call_ends_with_a_documented_code(
     def interrupt(*_args: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("perdure.client.Client.run", interrupt)
+    monkeypatch.setattr("perdure.driver.Driver.run", interrupt)
     assert run(["snapshot", "list"]) == ExitCode.CANCELLED
     assert "Try: perdure operation list" in capsys.readouterr().err
 

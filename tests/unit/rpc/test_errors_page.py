@@ -54,7 +54,7 @@ def _backend_classes(kind: type[theirs.BackendError]) -> Iterator[type[theirs.Ba
 
 def test_every_code_of_the_client_is_on_the_page() -> None:
     """Those that no server sends."""
-    codes = _found("perdure", ".py", r'PerdureError\(\s*"([A-Z_]+)"')
+    codes = _found("perdure", ".py", r'Error\(\s*"([A-Z_]+)"')
     assert len(codes) >= 5, "the pattern no longer finds them"
     assert codes - NAMED == set()
 
