@@ -9,7 +9,6 @@ import threading
 import zlib
 from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
@@ -92,6 +91,7 @@ def test_answer_is_classified_with_a_hint(
         backend.close()
 
 
+@pytest.mark.timeout(60)
 def test_store_says_how_long_to_wait_and_the_wrapper_waits() -> None:
     """`Retry-After` reaches the one who repeats; the SDK itself asks once."""
     answers = [Answer.error(503, "SlowDown", Retry_After="0")]
@@ -106,7 +106,8 @@ def test_store_says_how_long_to_wait_and_the_wrapper_waits() -> None:
         assert caught.value.retry_after_seconds == 0
         assert store.operations() == ["put"]
         answers.append(Answer.error(503, "SlowDown", Retry_After="0"))
-        retrying = RetryingBackend(backend, RetryPolicy(wait_first_seconds=9, wait_max_seconds=9))
+        hours = RetryPolicy(timeout_seconds=1e6, wait_first_seconds=1e4, wait_max_seconds=1e4)
+        retrying = RetryingBackend(backend, hours)
         retrying.put_bytes("a", b"data")
         assert store.operations() == ["put"] * 3
 
@@ -236,6 +237,42 @@ def test_store_without_conditions_is_looked_at_first() -> None:
         assert "content-md5" in store.requests[1].headers
 
 
+def test_store_without_conditions_is_guarded_within_the_process() -> None:
+    """Of two threads that put one name at once one wins: nobody looks while another creates."""
+    second_look = threading.Event()
+    stored = threading.Event()
+    looks: list[Request] = []
+
+    def script(request: Request) -> Answer | None:
+        if request.operation == "put":
+            stored.set()
+        if request.operation != "head":
+            return None
+        looks.append(request)
+        if len(looks) > 1:
+            second_look.set()
+        second_look.wait(0.5)  # without the guard the other one looks now, too
+        return Answer(200) if stored.is_set() else Answer(404)
+
+    with ScriptedStore(script) as store:
+        backend = open_s3(store.endpoint_url, store="generic")
+        caught: list[BaseException] = []
+
+        def put() -> None:
+            try:
+                backend.put_bytes("a", b"data")
+            except errors.BackendError as exc:
+                caught.append(exc)
+
+        racers = [threading.Thread(target=put) for _ in range(2)]
+        for racer in racers:
+            racer.start()
+        for racer in racers:
+            racer.join()
+        assert [type(exc) for exc in caught] == [errors.BlobExistsError]
+        assert store.operations().count("put") == 1
+
+
 @pytest.mark.parametrize(
     ("options", "text"),
     [
@@ -288,6 +325,26 @@ def test_failed_upload_is_aborted(operation: str) -> None:
             backend.put_bytes("a", bytes(4 * PART))
         assert store.operations().count("abort") == 1
         assert store.operations()[-1] == "abort"
+
+
+def test_abort_waits_for_the_parts_that_are_under_way() -> None:
+    """A part that arrives after the abort would bring the upload to life again in some stores."""
+    aborted, came_first = threading.Event(), []
+
+    def script(request: Request) -> Answer | None:
+        if request.operation == "abort":
+            aborted.set()
+        if request.operation != "part":
+            return None
+        if request.query["partNumber"] == ["2"]:
+            came_first.append(aborted.wait(0.5))  # an abort that does not wait comes now
+            return None
+        return Answer.error(403, "AccessDenied")
+
+    with ScriptedStore(script) as store, pytest.raises(errors.BackendPermissionError):
+        open_s3(store.endpoint_url, parts_in_flight=2).put_bytes("a", bytes(4 * PART))
+    assert came_first == [False]
+    assert aborted.is_set()
 
 
 def test_error_inside_an_answer_of_200_is_an_error() -> None:
@@ -391,12 +448,11 @@ def test_sweep_takes_old_uploads_below_its_prefix_only() -> None:
         assert aborted == ["1", "4", "5"]
 
 
-def test_file_is_put_in_longer_parts_when_there_would_be_too_many(tmp_path: Path) -> None:
+def test_file_is_put_in_longer_parts_when_there_would_be_too_many() -> None:
     """Sizes only: nothing of that length is sent."""
     from backends.s3.options import S3Options  # noqa: PLC0415 - loads the SDK
     from backends.s3.upload import PARTS_MAX, part_size_for  # noqa: PLC0415
 
-    del tmp_path
     options = S3Options(bucket="bucket", part_size_bytes=PART)
     assert part_size_for(options, None) == PART
     assert part_size_for(options, PART * PARTS_MAX) == PART

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from sidecar.manifest import Note, NoteKind, copy_of
 from sidecar.model import Compression, Copy, CopyState, Manifest, Retention, Trigger, Verification
 from sidecar.retention import newest_verified, plan_retention
+from sidecar.storage import Storage
 from tests.support.control_bench import ControlBench, disk_at
+from tests.support.memory_backend import MemoryBackend
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 UID = "ab" * 16
@@ -231,3 +233,20 @@ async def test_verdict_wins_although_the_clock_went_back(bench: ControlBench) ->
     bench.clock.advance(-timedelta(hours=1))
     await rotation.note(copy, Note(NoteKind.VERDICT, bench.clock.now(), is_passed=False))
     assert bench.listed()[0].state is CopyState.DAMAGED
+
+
+async def test_sweep_ends_only_its_own_dead_uploads(bench: ControlBench) -> None:
+    """Below its own prefix, and only what is older than any upload that may still run."""
+    storage = next(iter(bench.core.ground.storages))
+    inner = MemoryBackend()
+    asked: list[tuple[str, timedelta]] = []
+
+    def sweep(prefix: str, older_than: timedelta) -> int:
+        asked.append((prefix, older_than))
+        return 3
+
+    inner.sweep_unfinished = sweep  # type: ignore[method-assign]
+    swapped = Storage("s3", lambda: inner, bench.clock, storage.figures, storage.options)
+    assert await bench.core.rotation.sweep(swapped) == 3
+    hour = timedelta(seconds=storage.options.transfer_timeout_seconds)
+    assert asked == [(bench.core.ground.identity.layout.prefix, hour)]
