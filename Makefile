@@ -130,6 +130,10 @@ bench: build packages $(VENV)/.bench-locked ## Compare with Redis and Valkey, si
 	@command -v strace >/dev/null || $(MAKE) --no-print-directory debian-strace # counts fsyncs
 	$(BIN)/python -m bench.run $(BENCH_ARGS)
 
+.PHONY: bench-hanging-backend
+bench-hanging-backend: build packages ## Measure the data plane while a store hangs
+	$(BIN)/python -m bench.hanging_backend --out bench/hanging_backend.md $(BENCH_ARGS)
+
 # The chart's packages come on top of the tests'.
 $(VENV)/.bench-locked: requirements-bench.lock $(VENV)/.locked
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements-bench.lock

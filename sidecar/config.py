@@ -152,8 +152,11 @@ class BackendTable(BaseModel):
     type: str = "local"
     timeout: float = Field(default=30.0, gt=0)
     transfer_timeout: float = Field(default=3600.0, gt=0)
+    stall_timeout: float = Field(default=600.0, gt=0)  # of a payload of which no byte moves
 
-    _spans = field_validator("timeout", "transfer_timeout", mode="before")(parse_span)
+    _spans = field_validator("timeout", "transfer_timeout", "stall_timeout", mode="before")(
+        parse_span
+    )
 
     @property
     def options(self) -> dict[str, object]:

@@ -232,6 +232,7 @@ class Core:
         self.scheduler = Scheduler(ground, self.batches, self.rotation, snapshots.compression)
         self.schedules = Schedules(ground, self.scheduler)
         self.rebuild = Rebuild(ground)
+        self.schedules.on_missed = self.rebuild.pending.add
         self._boot = Boot(ground, self.rebuild, fetcher)
         self.verifier = Verifier(ground, fetcher, self.rotation)
         self.control_plane = ControlPlane(
@@ -267,19 +268,21 @@ class Core:
         has_data = await asyncio.to_thread(self._files.has_data)
         try:
             # Serving comes first: with data here, a dead backend may not keep the engine waiting.
-            async with asyncio.timeout(BOOT_READ_SECONDS if has_data else None):
+            can_go_on = has_data or self.settings.server.boot_source == "empty"
+            async with asyncio.timeout(BOOT_READ_SECONDS if can_go_on else None):
                 await self._read_backends()
         except TimeoutError:
             _log.warning("backends_not_read", seconds=BOOT_READ_SECONDS)
         await self._boot.prepare(self.settings.server.boot_source, self._files)
 
     async def _read_backends(self) -> None:
+        """Find out who we are, and read every backend beside the others."""
         try:
             await self.ground.identity.establish(self.ground.storages)
         except ServerUidUnknownError as exc:
             _log.warning("server_uid_unknown", error=exc.message)
             return
-        await self.rebuild.read_all()
+        await asyncio.gather(*map(self.rebuild.read_pending, self.ground.storages))
 
     async def begin(self) -> None:
         """Take over what an earlier process left; the doors may open afterwards."""
@@ -397,8 +400,9 @@ class Core:
         self.scheduler.adopt(await asyncio.to_thread(self.settling.spooled_due_times))
         proved.set()
         await self.settling.measure()
-        if self.rebuild.pending or self.ground.identity.uid is None:
-            await self._read_late()
+        if self.ground.identity.uid is None:
+            await self._read_backends()
+            await self._learn_late()
         if not self._is_config_applied:
             await self._apply_config()
 
@@ -406,6 +410,8 @@ class Core:
         """Ship to a backend what waits for it; then its deletions, and now and then a sweep."""
         if self.ground.identity.uid is None:
             return
+        if storage.name in self.rebuild.pending and await self.rebuild.read_pending(storage):
+            await self._learn_late()
         await self.settling.settle_backend(storage.name)
         await self.rotation.rotate_unscheduled(self._keep_unscheduled(), storage)
         await self.rotation.purge_due(storage)
@@ -418,13 +424,10 @@ class Core:
             Trigger.SAFETY: snapshots.keep_last_safety,
         }
 
-    async def _read_late(self) -> None:
-        """Read what could not be read at the start, and learn from it what the start would have."""
-        pending = set(self.rebuild.pending)
-        await self._read_backends()
-        if self.rebuild.pending != pending:
-            self.scheduler.adopt(await asyncio.to_thread(self.settling.spooled_due_times))
-            self._seed_figures()
+    async def _learn_late(self) -> None:
+        """Learn from a backend that was read late what the start would have learnt from it."""
+        self.scheduler.adopt(await asyncio.to_thread(self.settling.spooled_due_times))
+        self._seed_figures()
 
     async def _sweep(self, storage: Storage) -> None:
         now, swept_at = self.clock.now(), self._swept_at.get(storage.name)
@@ -470,5 +473,5 @@ def make_storage(name: str, table: BackendTable, clock: Clock) -> Storage:
         lambda: RetryingBackend(plugin.open(options)),
         clock,
         BackendFigures(),
-        StorageOptions(table.type, table.timeout, table.transfer_timeout),
+        StorageOptions(table.type, table.timeout, table.transfer_timeout, table.stall_timeout),
     )

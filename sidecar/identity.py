@@ -8,6 +8,8 @@ the uid is part of every key; it is reported, as the names should differ.
 
 from __future__ import annotations
 
+import asyncio
+
 import structlog
 
 from sidecar.catalogue import Catalogue
@@ -53,34 +55,41 @@ class Identity:
         return ServerLayout(self.name, self._uid)
 
     async def establish(self, storages: Storages) -> None:
-        """Find the uid, or make one, and leave it on every backend that answers.
+        """Find the uid, or make one, while it is unknown: every backend is asked at once.
 
-        Raises ServerUidUnknownError when it is unknown and some backend could not be asked.
+        Raises ServerUidUnknownError when no backend knows it and some could not be asked.
         """
-        found: dict[str, str | None] = {}
+        if self._uid is not None:
+            return
+        answers = await asyncio.gather(
+            *(self._read(storage) for storage in storages), return_exceptions=True
+        )
         failed: dict[str, PerdureError] = {}
-        for storage in storages:
-            try:
-                found[storage.name] = await self._read(storage)
-            except PerdureError as exc:
-                failed[storage.name] = exc
-        if self._uid is None:
-            known = [uid for uid in found.values() if uid is not None]
-            if not known and failed:
-                name, error = next(iter(failed.items()))
-                raise ServerUidUnknownError(
-                    f"backend {name} could not be asked which uid {self.name!r} has: "
-                    f"{error.message}",
-                    context={"backend": name},
-                ) from error
-            self._keep(known[0] if known else new_uid())
-        for name, uid in found.items():
-            if uid is None:
-                await self._write(storages[name])
-            elif uid != self._uid:
-                _log.warning(
-                    "server_name_shared", backend=name, name=self.name, uid=self._uid, other=uid
-                )
+        known = []
+        for name, answer in zip(storages.names, answers, strict=True):
+            if isinstance(answer, PerdureError):
+                failed[name] = answer
+            elif isinstance(answer, BaseException):
+                raise answer
+            elif answer is not None:
+                known.append(answer)
+        if not known and failed:
+            name, error = next(iter(failed.items()))
+            raise ServerUidUnknownError(
+                f"backend {name} could not be asked which uid {self.name!r} has: {error.message}",
+                context={"backend": name},
+            ) from error
+        self._keep(known[0] if known else new_uid())
+
+    async def visit(self, storage: Storage) -> None:
+        """Leave the uid on a backend that does not have it; tell when it has another one's."""
+        uid = await self._read(storage)
+        if uid is None:
+            await self._write(storage)
+        elif uid != self._uid:
+            _log.warning(
+                "server_name_shared", backend=storage.name, name=self.name, uid=self._uid, other=uid
+            )
 
     def _keep(self, uid: str) -> None:
         self._catalogue.set_meta(_META_NAME, self.name)

@@ -60,16 +60,18 @@ class Rebuild:
         self.pending = set(ground.storages.names)  # backends not read since the start
         self.unreadable: set[str] = set()  # manifests that are there and could not be read
 
-    async def read_all(self) -> None:
-        """Read every backend that was not read yet; one that fails stays pending."""
-        for storage in self._ground.storages:
-            if storage.name not in self.pending:
-                continue
-            try:
-                await self.read(storage)
-                self.pending.discard(storage.name)
-            except PerdureError as exc:
-                _log.warning("backend_not_read", backend=storage.name, error=exc.message)
+    async def read_pending(self, storage: Storage) -> bool:
+        """Read a backend that was not read yet; return whether it could be. It stays pending."""
+        if storage.name not in self.pending:
+            return True
+        try:
+            await self._ground.identity.visit(storage)
+            await self.read(storage)
+        except PerdureError as exc:
+            _log.warning("backend_not_read", backend=storage.name, error=exc.message)
+            return False
+        self.pending.discard(storage.name)
+        return True
 
     async def read(self, storage: Storage) -> None:
         """Read one backend whole.

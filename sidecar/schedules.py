@@ -8,8 +8,10 @@ since it last did, so that a change made by call stands until the file changes. 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import NoReturn
 
 import structlog
 
@@ -43,6 +45,11 @@ from sidecar.storage import Storage
 from sidecar.usecases import ScheduleView
 
 _log = structlog.get_logger(__name__)
+PUT_GRACE_SECONDS = 2.0  # for the other backends, once one has a revision
+
+
+def _forget(_backend: str) -> None:
+    pass
 
 
 class Schedules:
@@ -52,6 +59,8 @@ class Schedules:
         self._ground = ground
         self._scheduler = scheduler
         self._requests = Requests(ground.catalogue, ground.clock)
+        self._late: set[asyncio.Task[None]] = set()  # puts that go on by themselves
+        self.on_missed: Callable[[str], None] = _forget  # hears of a backend without a revision
 
     # --- reading ----------------------------------------------------------------------
 
@@ -181,24 +190,59 @@ class Schedules:
         return replace(spec, retention=retention)
 
     async def _put(self, schedule: Schedule) -> None:
-        """Put a revision on every backend; one is enough, the others get it when they are back."""
-        failures: list[PerdureError] = []
-        for storage in self._ground.storages:
-            try:
-                await put_revision(self._ground, storage, schedule)
-            except BlobExistsError as exc:
-                await self._learn(storage, schedule)
-                raise RevisionMismatchError(
-                    f"backend {storage.name} has revision {schedule.revision} of "
-                    f"schedule {schedule.schedule_id!r} already",
-                    hint="A call that was given up came through, or somebody else writes under "
-                    "this server's name: look at the schedule, and repeat the change.",
-                ) from exc
-            except PerdureError as exc:
-                failures.append(exc)
-        if len(failures) == len(self._ground.storages.names):
+        """Put a revision on every backend; one is enough, the others get it when they are back.
+
+        Backends that are slower than the first one by more than a moment are not waited for.
+        """
+        puts = {
+            asyncio.create_task(put_revision(self._ground, storage, schedule)): storage
+            for storage in self._ground.storages
+        }
+        waiting, failures, is_put = set(puts), [], False
+        while waiting:
+            grace = PUT_GRACE_SECONDS if is_put else None
+            done, waiting = await asyncio.wait(
+                waiting, timeout=grace, return_when=asyncio.FIRST_COMPLETED
+            )
+            if not done:
+                break
+            for put in done:
+                try:
+                    put.result()
+                    is_put = True
+                except BlobExistsError as exc:
+                    await self._refuse_taken(puts[put], schedule, exc)
+                except PerdureError as exc:
+                    failures.append(exc)
+                    self.on_missed(puts[put].name)
+        if not is_put:
             raise failures[0]
+        for put in waiting:
+            self._follow(put, puts[put])
         self._ground.catalogue.put_schedule(schedule)
+
+    def _follow(self, put: asyncio.Task[None], storage: Storage) -> None:
+        """Let a slow put end by itself; what it misses is put when the backend is read again."""
+
+        def note(done: asyncio.Task[None]) -> None:
+            self._late.discard(done)
+            if not done.cancelled() and (error := done.exception()) is not None:
+                _log.warning("schedule_not_put", backend=storage.name, error=str(error))
+                self.on_missed(storage.name)
+
+        self._late.add(put)
+        put.add_done_callback(note)
+
+    async def _refuse_taken(
+        self, storage: Storage, schedule: Schedule, exc: BlobExistsError
+    ) -> NoReturn:
+        await self._learn(storage, schedule)
+        raise RevisionMismatchError(
+            f"backend {storage.name} has revision {schedule.revision} of "
+            f"schedule {schedule.schedule_id!r} already",
+            hint="A call that was given up came through, or somebody else writes under "
+            "this server's name: look at the schedule, and repeat the change.",
+        ) from exc
 
     async def _learn(self, storage: Storage, schedule: Schedule) -> None:
         """Read the revision that is there: the next change comes after it."""

@@ -46,11 +46,32 @@ HealthListener: TypeAlias = Callable[["Storage", PerdureError | None], None]
 
 @dataclass(frozen=True, slots=True)
 class StorageOptions:
-    """Its type, and how long a call may take: with little to move, and with a payload."""
+    """Its type, and how long a call may take: a small one, a payload's, one that does not move."""
 
     type: str = "local"
     timeout_seconds: float = 30.0
     transfer_timeout_seconds: float = 3600.0
+    stall_timeout_seconds: float = 600.0
+
+
+class _Beat:
+    """When bytes last moved, on the loop's clock; told in another thread."""
+
+    def __init__(self, on_progress: Callable[[int], None] | None) -> None:
+        self._time = asyncio.get_running_loop().time
+        self.at = self._time()
+        self._on_progress = on_progress
+
+    def __call__(self, done: int) -> None:
+        """Hear of progress and pass it on."""
+        self.at = self._time()
+        if self._on_progress is not None:
+            self._on_progress(done)
+
+
+class _GivenUpError(Exception):
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"{seconds:g} s")
 
 
 class Storage:
@@ -87,11 +108,12 @@ class Storage:
         on_progress: Callable[[int], None] | None = None,
     ) -> None:
         """Create a blob from a file that is `expected`; `on_progress` runs in another thread."""
+        beat = _Beat(on_progress)
 
         def put() -> Digest:
-            return self._open().put_file(key, path, expected, on_progress=on_progress)
+            return self._open().put_file(key, path, expected, on_progress=beat)
 
-        await self._call("put", key, put, is_transfer=True)
+        await self._call("put", key, put, beat=beat)
         self.figures.bytes_put += expected.size_bytes
 
     async def get_bytes(self, key: str, size_bytes_max: int) -> bytes:
@@ -119,11 +141,12 @@ class Storage:
         on_progress: Callable[[int], None] | None = None,
     ) -> None:
         """Write a blob to a new file, durably and as `expected`, or not at all."""
+        beat = _Beat(on_progress)
 
         def get() -> Digest:
-            return self._open().get_file(key, path, expected, on_progress=on_progress)
+            return self._open().get_file(key, path, expected, on_progress=beat)
 
-        await self._call("get", key, get, is_transfer=True)
+        await self._call("get", key, get, beat=beat)
         self.figures.bytes_got += expected.size_bytes
 
     async def link_file(self, key: str, path: Path) -> bool:
@@ -176,15 +199,15 @@ class Storage:
         key: str,
         work: Callable[[], T],
         *,
-        is_transfer: bool = False,
+        beat: _Beat | None = None,
         timeout_seconds: float | None = None,
     ) -> T:
         options = self.options
-        limit = options.transfer_timeout_seconds if is_transfer else options.timeout_seconds
+        limit = options.transfer_timeout_seconds if beat else options.timeout_seconds
         started = self._clock.monotonic()
         result = "ok"
         try:
-            value = await self._in_thread(operation, work, timeout_seconds or limit)
+            value = await self._in_thread(operation, work, timeout_seconds or limit, beat)
         except asyncio.CancelledError:
             result = "CANCELLED"
             raise
@@ -212,7 +235,9 @@ class Storage:
         if is_news and self.on_change is not None:
             self.on_change(self, error)
 
-    async def _in_thread(self, operation: str, work: Callable[[], T], seconds: float) -> T:
+    async def _in_thread(
+        self, operation: str, work: Callable[[], T], seconds: float, beat: _Beat | None
+    ) -> T:
         if self.figures.calls_running >= CALLS_MAX:
             raise BackendUnavailableError(
                 f"backend {self.name} has {CALLS_MAX} calls that do not end",
@@ -245,13 +270,28 @@ class Storage:
         self.figures.calls_running += 1
         threading.Thread(target=run, name=f"backend-{self.name}", daemon=True).start()
         try:
-            async with asyncio.timeout(seconds):
-                return await future
-        except TimeoutError as exc:
+            return await self._within(future, seconds, beat)
+        except _GivenUpError as exc:
             raise BackendTimeoutError(
-                f"backend {self.name} did not answer {operation} within {seconds:g} s",
+                f"backend {self.name} did not answer {operation} within {exc}",
                 context={"backend": self.name, "operation": operation},
             ) from exc
+
+    async def _within(self, future: asyncio.Future[T], seconds: float, beat: _Beat | None) -> T:
+        """Wait for a call; give it up past its deadline, or when no byte moves any more."""
+        now, stall = asyncio.get_running_loop().time, self.options.stall_timeout_seconds
+        deadline = now() + seconds
+        try:
+            while not future.done():
+                left, limit = deadline - now(), seconds
+                if beat is not None and beat.at + stall < deadline:
+                    left, limit = beat.at + stall - now(), stall
+                if left <= 0:
+                    raise _GivenUpError(limit)
+                await asyncio.wait((future,), timeout=left)
+            return future.result()
+        finally:
+            future.cancel()  # whatever comes yet, nobody waits for it
 
 
 _TRANSLATIONS: tuple[tuple[type[theirs.BackendError], type[PerdureError]], ...] = (

@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
+from backends.base import BlobReader
+from backends.source import Digest
 from sidecar import control_plane
+from sidecar import schedules as schedules_module
+from sidecar.catalogue import open_catalogue
+from sidecar.clock import SystemClock
 from sidecar.control_plane import CoreOptions
-from sidecar.model import OperationState, Trigger
+from sidecar.errors import BackendTimeoutError
+from sidecar.model import OperationState, Preset, ScheduleSpec, Trigger
+from sidecar.observe import BackendFigures
 from sidecar.records import decode_restore_outcome
+from sidecar.storage import Storage, StorageOptions
 from sidecar.usecases import CreateSnapshot
-from tests.support.control_bench import ControlBench, until
+from tests.support.control_bench import ControlBench, disk_at, until
+from tests.support.fake_engine import dump_fake
 from tests.unit.sidecar.test_storage_faults import ScriptedBackend, make_storage
 
+HOUR = timedelta(hours=1)
 PATIENCE_SECONDS = 20.0  # far below what a backend may take for a payload
 
 
@@ -78,3 +89,96 @@ async def test_schedules_run_while_a_spooled_cut_goes_to_a_hanging_backend(
     slow.gate.set()
     backend.gate.set()
     bench._drop()
+
+
+class SilentBackend(ScriptedBackend):
+    """One that can be made to keep silent to readers, too."""
+
+    def open_reader(
+        self, key: str, *, offset_bytes: int = 0, length_bytes: int | None = None
+    ) -> BlobReader:
+        self.gate.wait(30)
+        return super().open_reader(key, offset_bytes=offset_bytes, length_bytes=length_bytes)
+
+
+async def two_backends(tmp_path: Path) -> tuple[ControlBench, SilentBackend]:
+    """Boot on `good`, and on `bad`, which can be made to hang in all it does."""
+    bench, bad = ControlBench(tmp_path), SilentBackend(tmp_path / "bad")
+    good = make_storage(ScriptedBackend(tmp_path / "good"), "good")
+    await bench.boot(CoreOptions(storages=(make_storage(bad, "bad", 3600), good)))
+    bench.engine.data = {"k": "v"}
+    return bench, bad
+
+
+async def test_change_of_a_schedule_does_not_wait_for_a_backend_that_hangs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schedules_module, "PUT_GRACE_SECONDS", 0.01)
+    bench, bad = await two_backends(tmp_path)
+    bad.gate.clear()
+    schedules = bench.core.control_plane.schedules
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        await schedules.update("hourly", ScheduleSpec(preset=Preset.DAILY))
+    assert bench.core.ground.storages["bad"].figures.calls_running == 1
+    bad.gate.set()
+    await until(lambda: len(list((tmp_path / "bad").glob("**/schedules/hourly/*.json"))) == 2)
+    await bench.stop()
+
+
+async def test_start_reads_the_others_while_one_backend_hangs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The catalogue is lost: what the good one has is listed, though the other one is not read."""
+    monkeypatch.setattr(control_plane, "BOOT_READ_SECONDS", 0.5)
+    bench, bad = await two_backends(tmp_path)
+    snapshot = await bench.take()
+    bench.engine.rdb.write_bytes(dump_fake({}))
+    await bench.stop()
+    bad.gate.clear()
+    storages = (
+        make_storage(bad, "bad", 3600),
+        make_storage(ScriptedBackend(tmp_path / "good"), "good"),
+    )
+    catalogue = open_catalogue(bench.data_dir / "perdure.db", bench.clock.now(), HOUR).catalogue
+    catalogue.replace_copies("good", [])
+    catalogue.close()
+    await bench.boot(CoreOptions(storages=storages))
+    assert bench.core.rebuild.pending == {"bad"}
+    assert [s.snapshot_id for s in bench.listed()] == [snapshot.snapshot_id]
+    bad.gate.set()
+    await bench.core.maintain()
+    assert bench.core.rebuild.pending == set()
+    await bench.stop()
+
+
+async def test_payload_of_which_no_byte_moves_is_given_up(tmp_path: Path) -> None:
+    backend = ScriptedBackend(tmp_path / "s")
+    options = StorageOptions("scripted", 3600, 3600, stall_timeout_seconds=0.05)
+    storage = Storage("s", lambda: backend, SystemClock(), BackendFigures(), options)
+    payload = tmp_path / "payload"
+    payload.write_bytes(b"x")
+    backend.gate.clear()
+    with pytest.raises(BackendTimeoutError, match=r"within 0\.05 s"):
+        await storage.put_file("a", payload, Digest(1, sha256(b"x").hexdigest()))
+    assert storage.figures.is_up is False
+    backend.gate.set()
+    await until(lambda: storage.figures.calls_running == 0)
+
+
+async def test_maintenance_of_one_backend_does_not_wait_for_another(tmp_path: Path) -> None:
+    """Both have a cut to get; the one that hangs keeps the other from neither cut nor purge."""
+    bench, _ = await two_backends(tmp_path)
+    disk = await disk_at(bench, "snapshot.proof_recorded", bench.take)
+    await bench.stop()
+    again, silent = ControlBench(disk, server={"boot_source": "empty"}), SilentBackend(disk / "bad")
+    good = make_storage(ScriptedBackend(disk / "good"), "good")
+    await again.boot(CoreOptions(storages=(make_storage(silent, "bad", 3600), good)))
+    silent.gate.clear()
+    again.core.start()
+    await until(lambda: len(again.listed()) == 1)
+    assert [copy.backend for copy in again.listed()[0].copies] == ["good"]
+    await until(lambda: "good" in again.core._swept_at)
+    assert "bad" not in again.core._swept_at
+    silent.gate.set()
+    await until(lambda: len(again.listed()[0].copies) == 2)
+    await again.stop()
