@@ -54,7 +54,7 @@ Stats (`Engine.stats`), one JSON object:
     fork_histogram {purpose: {"buckets": [n x 17], "sum": seconds, "count": n}}, last_fork_seconds,
     cow_bytes_last, loading {"total_bytes": n, "loaded_bytes": n}, writes_paused (bool),
     log_failed (bool), blocked_clients, unsaved_since_unix_ms (n or null),
-    last_load {"commands": n, "seconds": x, "torn_bytes": n}, log STATS_LOG
+    last_load {"commands": n, "seconds": x, "torn_bytes": n}, log STATS_LOG, rpc STATS_RPC
 
     STATS_LOG = {"is_on": bool, "position": POSITION or null, "fsynced_position": POSITION or null,
                  "fsync_lag_seconds": x, "fsync_histogram": HISTOGRAM,
@@ -63,6 +63,8 @@ Stats (`Engine.stats`), one JSON object:
                  "errors": {"disk_full": n, "write": n, "fsync": n}, "size_bytes": n,
                  "base_size_bytes": n, "incremental_size_bytes": n,
                  "rewrites": {"ok": n, "failed": n, "in_progress": bool, "last_seconds": n or null}}
+    STATS_RPC = {"methods": {name: {"codes": {status: n}, "duration_histogram": HISTOGRAM}},
+                 "connections": n, "accepted_total": n, "refused_total": n}; calls on the data door
     POSITION = {"epoch": n, "offset": n}, HISTOGRAM as those of forks
 
     Only databases that hold keys are listed. Buckets are counts between the edges 0.0001, 0.00025,

@@ -1,7 +1,8 @@
 """The engine's figures as Prometheus metrics: a table of names, and the collector that reads it.
 
 One scrape reads one `stats()` document, which the engine fills from atomics: it never waits for the
-engine's lock. The log's stand in `sidecar.log_figures`; what the control plane counts itself in
+engine's lock. The log's stand in `sidecar.log_figures`, those of calls
+on the data door in `sidecar.rpc_figures`; what the control plane counts itself in
 `sidecar.metrics`. Adding a figure?
 Also add its row to docs/operations/metrics.md; a test compares the two.
 """
@@ -22,6 +23,7 @@ from prometheus_client.registry import Collector
 
 from sidecar.engine_histograms import cumulative
 from sidecar.log_figures import log_families
+from sidecar.rpc_figures import rpc_families
 
 Stats = Mapping[str, Any]
 
@@ -196,6 +198,7 @@ class EngineCollector(Collector):
     def _families(self, stats: Stats) -> Iterator[Metric]:
         yield _fork_histogram(stats.get("fork_histogram", {}))
         yield from log_families(stats)
+        yield from rpc_families(stats)
         yield self._unsaved(stats)
         yield _state(stats)
         yield _save_ok(stats)

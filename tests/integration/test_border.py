@@ -42,7 +42,7 @@ STATS_KEYS = {
     "net_input_bytes_total", "net_output_bytes_total", "dirty", "last_save_unix_s",
     "last_bgsave_status", "bgsave_in_progress", "fork_histogram", "last_fork_seconds",
     "cow_bytes_last", "loading", "writes_paused", "log_failed", "blocked_clients",
-    "unsaved_since_unix_ms", "last_load", "log",
+    "unsaved_since_unix_ms", "last_load", "log", "rpc",
 }  # fmt: skip
 
 

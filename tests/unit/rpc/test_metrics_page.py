@@ -98,6 +98,25 @@ def test_fork_histogram_is_cumulative_over_the_engines_buckets() -> None:
     assert _sample(exposition, "perdure_fork_duration_seconds_sum", purpose="cut") == 50.0
 
 
+def test_calls_on_the_data_door_are_shown_by_method_and_status() -> None:
+    """A method that nobody called has no sample; a status that happened has."""
+    empty = {"buckets": [0] * 17, "sum": 0.0, "count": 0}
+    took = {"buckets": [3, 0, 1, *[0] * 14], "sum": 0.5, "count": 4}
+    methods = {
+        "Get": {"codes": {"OK": 3, "UNAVAILABLE": 1}, "duration_histogram": took},
+        "Set": {"codes": {}, "duration_histogram": empty},
+    }
+    rpc = {"methods": methods, "connections": 2, "accepted_total": 9, "refused_total": 1}
+    exposition = _exposition({"rpc": rpc}, Figures())
+    calls = "perdure_data_rpc_calls_total"
+    assert _sample(exposition, calls, method="Get", code="UNAVAILABLE") == 1
+    bucket = "perdure_data_rpc_duration_seconds_bucket"
+    assert _sample(exposition, bucket, method="Get", le="0.0005") == 4
+    assert _sample(exposition, bucket, method="Set", le="+Inf") is None
+    assert _sample(exposition, "perdure_data_rpc_connections") == 2
+    assert _sample(exposition, "perdure_data_rpc_connections_refused_total") == 1
+
+
 def test_unsaved_seconds_is_the_age_of_the_oldest_unsaved_change() -> None:
     """Nothing unsaved is an age of 0; an engine that says nothing has no sample."""
     name = "perdure_unsaved_seconds"

@@ -32,6 +32,7 @@ pub fn render(shared: &Shared, state: &str) -> Value {
         },
         "last_load": last_load(stats),
         "log": log(shared),
+        "rpc": rpc(stats),
         "writes_paused": stats.are_writes_paused.load(Ordering::Relaxed),
         "log_failed": shared.gate.has_failed(),
         "unsaved_since_unix_ms": (unsaved_since != 0).then_some(unsaved_since),
@@ -89,6 +90,23 @@ fn histogram(histogram: &Histogram) -> Value {
         "buckets": histogram.buckets.to_vec(),
         "sum": histogram.sum_seconds,
         "count": histogram.count,
+    })
+}
+
+/// Calls on the data door.
+fn rpc(stats: &Stats) -> Value {
+    let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    let counts = stats.rpc.read().into_iter().map(|it| {
+        let codes: Map<String, Value> =
+            it.codes.into_iter().map(|(code, count)| (code, count.into())).collect();
+        let durations = histogram(&it.durations);
+        (it.name.to_owned(), json!({"codes": codes, "duration_histogram": durations}))
+    });
+    json!({
+        "methods": counts.collect::<Map<String, Value>>(),
+        "connections": read(&stats.rpc.connections),
+        "accepted_total": read(&stats.rpc.accepted_total),
+        "refused_total": read(&stats.rpc.refused_total),
     })
 }
 

@@ -296,6 +296,7 @@ impl Executor {
                 None => {
                     let text = "the log has not reached the position; is it of another server?";
                     outcome = outcome.and(Err(Refusal::not_reached(text)));
+                    position = Position { epoch: 0, offset: 0 }; // it shows nothing
                 }
             }
         }

@@ -23,6 +23,7 @@ pub mod errors;
 mod executor;
 mod figures;
 mod health;
+mod incoming;
 mod pending;
 mod pipeline;
 mod queue;
@@ -127,6 +128,7 @@ async fn run(
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
     let incoming = tonic::transport::server::TcpIncoming::from(listener).with_nodelay(Some(true));
+    let incoming = incoming::accept(Arc::clone(&shared), incoming);
     let mut until_stopped = stopped.clone();
     let serving = tonic::transport::Server::builder()
         .max_concurrent_streams(DATA_STREAMS_MAX)

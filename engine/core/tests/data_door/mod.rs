@@ -59,6 +59,10 @@ pub fn command(line: &str) -> Command {
     Command { args: args.collect() }
 }
 
+pub fn bytes(text: &str) -> Bytes {
+    Bytes::copy_from_slice(text.as_bytes())
+}
+
 pub fn blob(text: &str) -> Value {
     Value { kind: Some(Kind::Blob(Bytes::copy_from_slice(text.as_bytes()))) }
 }
