@@ -40,6 +40,8 @@ AUDITED = frozenset(
         EventType.SCHEDULE_RUN,
         EventType.RESTORE_COMMITTED,
         EventType.RESTORE_FAILED,
+        EventType.CLONE_FAILED,
+        EventType.CLONE_REMOVED,
         EventType.OPERATION_ENDED,
     }
 )

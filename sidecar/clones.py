@@ -38,6 +38,7 @@ from sidecar.errors import (
     PerdureError,
     RevisionMismatchError,
 )
+from sidecar.event_log import About, EventType
 from sidecar.ground import Ground
 from sidecar.local_disk import local_disk_error, step
 from sidecar.model import Compression, JsonObject, Operation, OperationKind, Page
@@ -169,12 +170,13 @@ class Clones:
         finally:
             self._pending.pop(clone_id, None)
             self._ground.figures.clone_creations[result] += 1
-        _log.info(
-            "clone_ready",
-            clone=clone_id,
-            snapshot=clone.snapshot_id,
+        self._ground.events.publish(
+            EventType.CLONE_READY,
+            f"the clone serves {clone.keys} keys",
+            About(f"clones/{clone_id}", handle.operation_id),
+            snapshot=clone.snapshot_id or "",
             keys=clone.keys,
-            **{f"{door}_address": address for door, address in clone.endpoints.items()},
+            address=clone.endpoints.get("resp", ""),
         )
         return encode_clone(clone)
 
@@ -235,7 +237,12 @@ class Clones:
         self._again_at.pop(clone_id, None)
         self._ground.figures.clone_deletions[reason] += 1
         self._count()
-        _log.info("clone_removed", clone=clone_id, reason=reason)
+        self._ground.events.publish(
+            EventType.CLONE_REMOVED,
+            "nothing of the clone is left",
+            About(f"clones/{clone_id}"),
+            why=reason,
+        )
 
     def _count(self) -> None:
         figures = self._ground.figures
@@ -399,7 +406,10 @@ class Clones:
                 context={"clone_id": clone.clone_id, "pid": clone.process.pid},
             )
             log_tail = await asyncio.to_thread(folder.log_tail)
-            _log.warning("clone_ended", clone=clone.clone_id, how=how)
+            about = About(f"clones/{clone.clone_id}", reason=error.code)
+            self._ground.events.publish(
+                EventType.CLONE_FAILED, error.message, about, pid=clone.process.pid
+            )
             async with self._changing:
                 current = self._clones.get(clone.clone_id)
                 if current is None or current.state is not CloneState.READY:

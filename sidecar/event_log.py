@@ -63,6 +63,9 @@ class EventType(StrEnum):
     ENGINE_WARNING = "engine_warning"
     ENGINE_ERROR = "engine_error"
     AUDIT_FAILED = "audit_failed"
+    CLONE_READY = "clone_ready"
+    CLONE_FAILED = "clone_failed"
+    CLONE_REMOVED = "clone_removed"
 
 
 # Where the publisher says nothing else; what is not here is INFO.
@@ -78,6 +81,7 @@ SEVERITIES: Mapping[EventType, Severity] = {
     EventType.ENGINE_WARNING: Severity.WARNING,
     EventType.ENGINE_ERROR: Severity.ERROR,
     EventType.AUDIT_FAILED: Severity.ERROR,
+    EventType.CLONE_FAILED: Severity.ERROR,
 }
 
 

@@ -1,9 +1,9 @@
 """Clones as processes of this host: another `perdure serve`, in a session of its own.
 
-It inherits neither our environment's PERDURE_ variables nor our configuration: all that it is told
-stands in its `clone.toml`. Its stdin is a pipe: the word that releases it comes through there, and
-its end without the word ends it (`sidecar.clone_life`). It outlives us; the next start knows it by
-its mark.
+It inherits neither our configuration nor our environment's PERDURE_ and AWS_ variables: all that it
+is told stands in its `clone.toml`. Its stdin is a pipe: the word that releases it comes through
+there, and its end without the word ends it (`sidecar.clone_life`). It outlives us; the next start
+knows it by its mark.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from sidecar.provisioner import Readiness, ServerSpec
 
 _log = structlog.get_logger(__name__)
 KILL_SECONDS = 10.0
+NOT_HANDED_DOWN = (ENV_PREFIX, "AWS_")  # settings, and keys to stores that it does not use
 PROBE_SECONDS = 5.0
 
 
@@ -109,7 +110,7 @@ class LocalProvisioner:
 def _spawn(spec: ServerSpec) -> subprocess.Popen[bytes]:
     folder = spec.folder
     folder.config.write_text(_config(spec), encoding="utf-8")
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(ENV_PREFIX)}
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(NOT_HANDED_DOWN)}
     command = [sys.executable, "-m", "perdure", "serve", "--config", str(folder.config)]
     with folder.log.open("ab") as log:
         return subprocess.Popen(  # noqa: S603  # our own interpreter and file

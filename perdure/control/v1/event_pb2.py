@@ -26,7 +26,7 @@ from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior_
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eperdure/control/v1/event.proto\x12\x12perdure.control.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xdd\x08\n\x05\x45vent\x12\x39\n\x08position\x18\x01 \x01(\x0b\x32!.perdure.control.v1.EventPositionB\x04\xe2\x41\x01\x03\x12\x34\n\nevent_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x32\n\x04type\x18\x03 \x01(\x0e\x32\x1e.perdure.control.v1.Event.TypeB\x04\xe2\x41\x01\x03\x12:\n\x08severity\x18\x04 \x01(\x0e\x32\".perdure.control.v1.Event.SeverityB\x04\xe2\x41\x01\x03\x12\x15\n\x07message\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03\x12\x16\n\x08resource\x18\x06 \x01(\tB\x04\xe2\x41\x01\x03\x12\x17\n\toperation\x18\x07 \x01(\tB\x04\xe2\x41\x01\x03\x12\x14\n\x06reason\x18\x08 \x01(\tB\x04\xe2\x41\x01\x03\x12=\n\x07\x63ontext\x18\t \x03(\x0b\x32&.perdure.control.v1.Event.ContextEntryB\x04\xe2\x41\x01\x03\x1a.\n\x0c\x43ontextEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xc2\x04\n\x04Type\x12\x14\n\x10TYPE_UNSPECIFIED\x10\x00\x12\x15\n\x11TYPE_SNAPSHOT_CUT\x10\x01\x12\x18\n\x14TYPE_SNAPSHOT_STORED\x10\x02\x12\x1a\n\x16TYPE_SNAPSHOT_VERIFIED\x10\x03\x12\x19\n\x15TYPE_SNAPSHOT_DAMAGED\x10\x04\x12\x18\n\x14TYPE_SNAPSHOT_FAILED\x10\x05\x12\x19\n\x15TYPE_SNAPSHOT_DELETED\x10\x06\x12\x19\n\x15TYPE_SNAPSHOT_REVIVED\x10\x07\x12\x18\n\x14TYPE_SNAPSHOT_PURGED\x10\x08\x12\x18\n\x14TYPE_CUT_QUARANTINED\x10\t\x12\x14\n\x10TYPE_CUT_DROPPED\x10\n\x12\x15\n\x11TYPE_SCHEDULE_RUN\x10\x0b\x12\x18\n\x14TYPE_SCHEDULE_MISSED\x10\x0c\x12\x18\n\x14TYPE_RESTORE_STARTED\x10\r\x12\x1a\n\x16TYPE_RESTORE_COMMITTED\x10\x0e\x12\x17\n\x13TYPE_RESTORE_FAILED\x10\x0f\x12\x18\n\x14TYPE_OPERATION_ENDED\x10\x10\x12\x15\n\x11TYPE_BACKEND_DOWN\x10\x11\x12\x13\n\x0fTYPE_BACKEND_UP\x10\x12\x12\x15\n\x11TYPE_ENGINE_STATE\x10\x13\x12\x17\n\x13TYPE_ENGINE_WARNING\x10\x14\x12\x15\n\x11TYPE_ENGINE_ERROR\x10\x15\x12\x15\n\x11TYPE_AUDIT_FAILED\x10\x16\"a\n\x08Severity\x12\x18\n\x14SEVERITY_UNSPECIFIED\x10\x00\x12\x11\n\rSEVERITY_INFO\x10\x01\x12\x14\n\x10SEVERITY_WARNING\x10\x02\x12\x12\n\x0eSEVERITY_ERROR\x10\x03\">\n\rEventPosition\x12\x15\n\x07\x62oot_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x16\n\x08sequence\x18\x02 \x01(\x03\x42\x04\xe2\x41\x01\x01\"O\n\x08\x45ventGap\x12\x15\n\x07\x62oot_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1d\n\nlost_count\x18\x02 \x01(\x03\x42\x04\xe2\x41\x01\x03H\x00\x88\x01\x01\x42\r\n\x0b_lost_count\"\x82\x01\n\x0e\x45ventHeartbeat\x12\x39\n\x08position\x18\x01 \x01(\x0b\x32!.perdure.control.v1.EventPositionB\x04\xe2\x41\x01\x03\x12\x35\n\x0bserver_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eperdure/control/v1/event.proto\x12\x12perdure.control.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa2\t\n\x05\x45vent\x12\x39\n\x08position\x18\x01 \x01(\x0b\x32!.perdure.control.v1.EventPositionB\x04\xe2\x41\x01\x03\x12\x34\n\nevent_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x32\n\x04type\x18\x03 \x01(\x0e\x32\x1e.perdure.control.v1.Event.TypeB\x04\xe2\x41\x01\x03\x12:\n\x08severity\x18\x04 \x01(\x0e\x32\".perdure.control.v1.Event.SeverityB\x04\xe2\x41\x01\x03\x12\x15\n\x07message\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03\x12\x16\n\x08resource\x18\x06 \x01(\tB\x04\xe2\x41\x01\x03\x12\x17\n\toperation\x18\x07 \x01(\tB\x04\xe2\x41\x01\x03\x12\x14\n\x06reason\x18\x08 \x01(\tB\x04\xe2\x41\x01\x03\x12=\n\x07\x63ontext\x18\t \x03(\x0b\x32&.perdure.control.v1.Event.ContextEntryB\x04\xe2\x41\x01\x03\x1a.\n\x0c\x43ontextEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x87\x05\n\x04Type\x12\x14\n\x10TYPE_UNSPECIFIED\x10\x00\x12\x15\n\x11TYPE_SNAPSHOT_CUT\x10\x01\x12\x18\n\x14TYPE_SNAPSHOT_STORED\x10\x02\x12\x1a\n\x16TYPE_SNAPSHOT_VERIFIED\x10\x03\x12\x19\n\x15TYPE_SNAPSHOT_DAMAGED\x10\x04\x12\x18\n\x14TYPE_SNAPSHOT_FAILED\x10\x05\x12\x19\n\x15TYPE_SNAPSHOT_DELETED\x10\x06\x12\x19\n\x15TYPE_SNAPSHOT_REVIVED\x10\x07\x12\x18\n\x14TYPE_SNAPSHOT_PURGED\x10\x08\x12\x18\n\x14TYPE_CUT_QUARANTINED\x10\t\x12\x14\n\x10TYPE_CUT_DROPPED\x10\n\x12\x15\n\x11TYPE_SCHEDULE_RUN\x10\x0b\x12\x18\n\x14TYPE_SCHEDULE_MISSED\x10\x0c\x12\x18\n\x14TYPE_RESTORE_STARTED\x10\r\x12\x1a\n\x16TYPE_RESTORE_COMMITTED\x10\x0e\x12\x17\n\x13TYPE_RESTORE_FAILED\x10\x0f\x12\x18\n\x14TYPE_OPERATION_ENDED\x10\x10\x12\x15\n\x11TYPE_BACKEND_DOWN\x10\x11\x12\x13\n\x0fTYPE_BACKEND_UP\x10\x12\x12\x15\n\x11TYPE_ENGINE_STATE\x10\x13\x12\x17\n\x13TYPE_ENGINE_WARNING\x10\x14\x12\x15\n\x11TYPE_ENGINE_ERROR\x10\x15\x12\x15\n\x11TYPE_AUDIT_FAILED\x10\x16\x12\x14\n\x10TYPE_CLONE_READY\x10\x17\x12\x15\n\x11TYPE_CLONE_FAILED\x10\x18\x12\x16\n\x12TYPE_CLONE_REMOVED\x10\x19\"a\n\x08Severity\x12\x18\n\x14SEVERITY_UNSPECIFIED\x10\x00\x12\x11\n\rSEVERITY_INFO\x10\x01\x12\x14\n\x10SEVERITY_WARNING\x10\x02\x12\x12\n\x0eSEVERITY_ERROR\x10\x03\">\n\rEventPosition\x12\x15\n\x07\x62oot_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x16\n\x08sequence\x18\x02 \x01(\x03\x42\x04\xe2\x41\x01\x01\"O\n\x08\x45ventGap\x12\x15\n\x07\x62oot_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1d\n\nlost_count\x18\x02 \x01(\x03\x42\x04\xe2\x41\x01\x03H\x00\x88\x01\x01\x42\r\n\x0b_lost_count\"\x82\x01\n\x0e\x45ventHeartbeat\x12\x39\n\x08position\x18\x01 \x01(\x0b\x32!.perdure.control.v1.EventPositionB\x04\xe2\x41\x01\x03\x12\x35\n\x0bserver_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -66,17 +66,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EVENTHEARTBEAT'].fields_by_name['server_time']._loaded_options = None
   _globals['_EVENTHEARTBEAT'].fields_by_name['server_time']._serialized_options = b'\342A\001\003'
   _globals['_EVENT']._serialized_start=121
-  _globals['_EVENT']._serialized_end=1238
+  _globals['_EVENT']._serialized_end=1307
   _globals['_EVENT_CONTEXTENTRY']._serialized_start=512
   _globals['_EVENT_CONTEXTENTRY']._serialized_end=558
   _globals['_EVENT_TYPE']._serialized_start=561
-  _globals['_EVENT_TYPE']._serialized_end=1139
-  _globals['_EVENT_SEVERITY']._serialized_start=1141
-  _globals['_EVENT_SEVERITY']._serialized_end=1238
-  _globals['_EVENTPOSITION']._serialized_start=1240
-  _globals['_EVENTPOSITION']._serialized_end=1302
-  _globals['_EVENTGAP']._serialized_start=1304
-  _globals['_EVENTGAP']._serialized_end=1383
-  _globals['_EVENTHEARTBEAT']._serialized_start=1386
-  _globals['_EVENTHEARTBEAT']._serialized_end=1516
+  _globals['_EVENT_TYPE']._serialized_end=1208
+  _globals['_EVENT_SEVERITY']._serialized_start=1210
+  _globals['_EVENT_SEVERITY']._serialized_end=1307
+  _globals['_EVENTPOSITION']._serialized_start=1309
+  _globals['_EVENTPOSITION']._serialized_end=1371
+  _globals['_EVENTGAP']._serialized_start=1373
+  _globals['_EVENTGAP']._serialized_end=1452
+  _globals['_EVENTHEARTBEAT']._serialized_start=1455
+  _globals['_EVENTHEARTBEAT']._serialized_end=1585
 # @@protoc_insertion_point(module_scope)

@@ -80,6 +80,12 @@ class Event(_message.Message):
         """TYPE_ENGINE_ERROR: something failed in the engine, such as a write of the log or a save."""
         TYPE_AUDIT_FAILED: Event._Type.ValueType  # 22
         """TYPE_AUDIT_FAILED: lines of the audit log could not be written."""
+        TYPE_CLONE_READY: Event._Type.ValueType  # 23
+        """TYPE_CLONE_READY: a clone serves."""
+        TYPE_CLONE_FAILED: Event._Type.ValueType  # 24
+        """TYPE_CLONE_FAILED: a clone that served ended without having been told to."""
+        TYPE_CLONE_REMOVED: Event._Type.ValueType  # 25
+        """TYPE_CLONE_REMOVED: nothing of a clone is left; the context has `why`."""
 
     class Type(_Type, metaclass=_TypeEnumTypeWrapper):
         """Type says what happened."""
@@ -130,6 +136,12 @@ class Event(_message.Message):
     """TYPE_ENGINE_ERROR: something failed in the engine, such as a write of the log or a save."""
     TYPE_AUDIT_FAILED: Event.Type.ValueType  # 22
     """TYPE_AUDIT_FAILED: lines of the audit log could not be written."""
+    TYPE_CLONE_READY: Event.Type.ValueType  # 23
+    """TYPE_CLONE_READY: a clone serves."""
+    TYPE_CLONE_FAILED: Event.Type.ValueType  # 24
+    """TYPE_CLONE_FAILED: a clone that served ended without having been told to."""
+    TYPE_CLONE_REMOVED: Event.Type.ValueType  # 25
+    """TYPE_CLONE_REMOVED: nothing of a clone is left; the context has `why`."""
 
     class _Severity:
         ValueType = _typing.NewType("ValueType", _builtins.int)
