@@ -265,3 +265,30 @@ def test_errors_of_the_destination_are_not_the_backends(
     with pytest.raises(FileExistsError):
         backend.get_file("blob", tmp_path / "taken", expected)
     assert (tmp_path / "taken").read_bytes() == b"old"
+
+
+def test_a_blob_gets_a_second_name_and_no_second_copy(tmp_path: Path) -> None:
+    backend = LocalBackend(LocalOptions(path=tmp_path / "root"))
+    backend.put_bytes("a/b", b"bytes")
+    link = tmp_path / "link"
+    assert backend.link_to("a/b", link)
+    assert link.samefile(tmp_path / "root/a/b")
+    backend.delete("a/b")
+    assert link.read_bytes() == b"bytes", "a deletion of the blob leaves the other name"
+    with pytest.raises(errors.BlobNotFoundError):
+        backend.link_to("a/b", tmp_path / "other")
+    with pytest.raises(errors.BlobNotFoundError):
+        backend.link_to("a", tmp_path / "other")
+
+
+def test_where_no_link_can_be_the_answer_is_no(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = LocalBackend(LocalOptions(path=tmp_path / "root"))
+    backend.put_bytes("a", b"bytes")
+
+    def refuse(*_args: object, **_options: object) -> None:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    monkeypatch.setattr(os, "link", refuse)
+    assert not backend.link_to("a", tmp_path / "link")

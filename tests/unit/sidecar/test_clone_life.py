@@ -1,0 +1,106 @@
+"""When a clone may begin and when it ends itself, and the record that it reads."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from sidecar.clone_life import LOOK_SECONDS, RELEASE_WORD, LeaseWatch, wait_for_release
+from sidecar.clone_record import Clone, CloneStore, decode_clone, encode_clone, toml_text
+from sidecar.errors import InternalError
+from sidecar.json_fields import Fields
+from tests.support.control_bench import until
+from tests.support.driven_clock import DrivenClock
+from tests.support.fake_clones import make_clone
+
+GRACE = 60.0
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> CloneStore:
+    """Give a store with one clone in it."""
+    store = CloneStore(tmp_path)
+    store.create(make_clone())
+    return store
+
+
+def watch(store: CloneStore, clock: DrivenClock) -> LeaseWatch:
+    folder = store.folder_of(make_clone().clone_id).path
+    return LeaseWatch(folder, clock, GRACE, lambda: None)
+
+
+@pytest.mark.parametrize(("said", "begins"), [(RELEASE_WORD, True), (b"", False), (b"ser", False)])
+def test_only_the_whole_word_lets_it_begin(said: bytes, *, begins: bool) -> None:
+    assert wait_for_release(io.BytesIO(said)) is begins
+
+
+def test_it_ends_itself_when_lease_and_grace_are_over(store: CloneStore) -> None:
+    clock = DrivenClock()
+    leased = replace(make_clone(), lease_end_at=clock.now() + timedelta(hours=1))
+    store.replace(leased)
+    lease = watch(store, clock)
+    clock.advance(timedelta(hours=1, seconds=GRACE - 1))
+    assert lease.find_reason() is None, "its server has the first right to end it"
+    store.replace(replace(leased, lease_end_at=clock.now() + timedelta(hours=1)))
+    clock.advance(timedelta(seconds=1))
+    assert lease.find_reason() is None, "it was renewed"
+    clock.advance(timedelta(hours=2))
+    assert lease.find_reason() == "its lease is over"
+
+
+def test_without_a_lease_it_serves_on(store: CloneStore) -> None:
+    clock = DrivenClock()
+    clock.advance(timedelta(days=1000))
+    assert watch(store, clock).find_reason() is None
+
+
+def test_without_a_record_it_ends_and_with_a_damaged_one_it_does_not(store: CloneStore) -> None:
+    clone_id = make_clone().clone_id
+    record = store.folder_of(clone_id).record
+    record.write_text("{")
+    assert watch(store, DrivenClock()).find_reason() is None
+    store.remove(clone_id)
+    assert watch(store, DrivenClock()).find_reason() == "its record is gone"
+
+
+async def test_an_end_that_was_refused_is_asked_for_again(store: CloneStore) -> None:
+    clock, asked = DrivenClock(), []
+    folder = store.folder_of(make_clone().clone_id).path
+    store.remove(make_clone().clone_id)
+    task = asyncio.create_task(LeaseWatch(folder, clock, GRACE, lambda: asked.append(1)).run())
+    await until(lambda: len(asked) == 1)
+    while len(asked) == 1:
+        clock.advance(timedelta(seconds=LOOK_SECONDS))
+        await asyncio.sleep(0.001)
+    task.cancel()
+
+
+def test_a_record_reads_back_as_it_was_written() -> None:
+    clone = replace(make_clone(), error={"code": "CLONE_FAILED"}, log_tail="x\ny")
+    fields = Fields(encode_clone(clone), "test", InternalError)
+    assert decode_clone(fields) == clone
+
+
+@pytest.mark.parametrize(("name", "value"), [("state", "new"), ("schema_version", 2), ("keys", -1)])
+def test_a_record_of_another_kind_is_refused(name: str, value: object) -> None:
+    document = encode_clone(make_clone()) | {name: value}
+    with pytest.raises(InternalError):
+        decode_clone(Fields(document, "test", InternalError))
+
+
+def test_the_configuration_is_toml_whatever_the_path() -> None:
+    import tomllib  # noqa: PLC0415
+
+    told = {"server": {"data_dir": 'a "b"\\c\nd é', "port": 0, "bind": ["::1"], "insecure": True}}
+    assert tomllib.loads(toml_text(told)) == told
+
+
+def test_clones_are_found_again_in_the_order_of_their_ids(store: CloneStore) -> None:
+    other: Clone = make_clone("20261122t070001z-00000001")
+    store.create(other)
+    assert store.load() == ([make_clone(), other], [])
