@@ -136,13 +136,13 @@ def get_schedule(schedule: str) -> Call[schedule_pb2.Schedule]:
     return ask(rpc, schedule_service_pb2.GetScheduleRequest(name=name))
 
 
-def list_schedules() -> Call[list[schedule_pb2.Schedule]]:
-    """Return all schedules, by name."""
+def list_schedules(filter_text: str = "") -> Call[list[schedule_pb2.Schedule]]:
+    """Return all schedules that pass the filter, by name."""
     rpc = Rpc(
         f"{_PACKAGE}ScheduleService/ListSchedules", schedule_service_pb2.ListSchedulesResponse
     )
     found: list[schedule_pb2.Schedule] = []
-    request = schedule_service_pb2.ListSchedulesRequest(page_size=PAGE_SIZE)
+    request = schedule_service_pb2.ListSchedulesRequest(page_size=PAGE_SIZE, filter=filter_text)
     while True:
         page = yield from ask(rpc, request)
         found += page.schedules
@@ -162,12 +162,15 @@ def update_schedule(
     return ask(rpc, request)
 
 
-def delete_schedule(schedule: str) -> Call[Empty]:
-    """Remove a schedule; its snapshots stay."""
+def delete_schedule(schedule: str, etag: str = "") -> Call[Empty]:
+    """Remove a schedule, if it still has the etag; its snapshots stay."""
     rpc = Rpc(f"{_PACKAGE}ScheduleService/DeleteSchedule", Empty)
     name = full_name(Collection.SCHEDULES, schedule)
     return ask(
-        rpc, schedule_service_pb2.DeleteScheduleRequest(name=name, request_id=new_request_id())
+        rpc,
+        schedule_service_pb2.DeleteScheduleRequest(
+            name=name, etag=etag, request_id=new_request_id()
+        ),
     )
 
 
@@ -207,11 +210,11 @@ def get_config(pattern: str = "") -> Call[server_pb2.Config]:
     return ask(rpc, server_service_pb2.GetConfigRequest(pattern=pattern))
 
 
-def update_config(directives: Mapping[str, str]) -> Call[server_pb2.Config]:
-    """Set directives, all or none."""
+def update_config(directives: Mapping[str, str], etag: str = "") -> Call[server_pb2.Config]:
+    """Set directives, all or none; with an etag only if no directive has changed since."""
     rpc = Rpc(f"{_PACKAGE}ServerService/UpdateConfig", server_pb2.Config)
     request = server_service_pb2.UpdateConfigRequest(
-        directives=directives, request_id=new_request_id()
+        directives=directives, request_id=new_request_id(), etag=etag
     )
     return ask(rpc, request)
 
@@ -219,11 +222,11 @@ def update_config(directives: Mapping[str, str]) -> Call[server_pb2.Config]:
 # --- backends ------------------------------------------------------------------------------------
 
 
-def list_backends() -> Call[list[backend_pb2.Backend]]:
-    """Return the configured backends, by name."""
+def list_backends(filter_text: str = "") -> Call[list[backend_pb2.Backend]]:
+    """Return the configured backends that pass the filter, by name."""
     rpc = Rpc(f"{_PACKAGE}BackendService/ListBackends", backend_service_pb2.ListBackendsResponse)
     found: list[backend_pb2.Backend] = []
-    request = backend_service_pb2.ListBackendsRequest(page_size=PAGE_SIZE)
+    request = backend_service_pb2.ListBackendsRequest(page_size=PAGE_SIZE, filter=filter_text)
     while True:
         page = yield from ask(rpc, request)
         found += page.backends

@@ -19,6 +19,7 @@ from sidecar.operations import OperationHandle, OperationStart
 from sidecar.paging import ListRequest, paginate
 from sidecar.records import encode_backend_report
 from sidecar.storage import Storage
+from sidecar.usecases import BackendFilter
 
 
 class Backends:
@@ -27,9 +28,14 @@ class Backends:
     def __init__(self, ground: Ground) -> None:
         self._ground = ground
 
-    def list(self, request: ListRequest) -> Page[BackendStatus]:
+    def list(
+        self, request: ListRequest, filter_: BackendFilter | None = None
+    ) -> Page[BackendStatus]:
         """Return what is known; no backend is called."""
-        return paginate([self._status(storage) for storage in self._ground.storages], request)
+        found = [self._status(storage) for storage in self._ground.storages]
+        if filter_ is not None:
+            found = [status for status in found if _matches(status, filter_)]
+        return paginate(found, request)
 
     def _status(self, storage: Storage) -> BackendStatus:
         copies = [
@@ -50,10 +56,12 @@ class Backends:
 
     async def check(self, backend: str, request_id: str | None = None) -> Operation:
         """Run the conformance suite; result is `records.encode_backend_report`."""
-        storage = self._ground.storages[backend]
         start = OperationStart(
             OperationKind.BACKEND_CHECK, f"backends/{backend}", {"backend": backend}, request_id
         )
+        if (repeat := self._ground.operations.repeat_of(start)) is not None:
+            return repeat
+        storage = self._ground.storages[backend]
 
         async def work(handle: OperationHandle) -> JsonObject:
             handle.phase(Phase.CHECK)
@@ -65,3 +73,9 @@ class Backends:
             return encode_backend_report(BackendReport(backend, checks))
 
         return self._ground.operations.start(start, work)
+
+
+def _matches(status: BackendStatus, filter_: BackendFilter) -> bool:
+    return filter_.type in {None, status.type} and (
+        filter_.states is None or status.is_up in filter_.states
+    )

@@ -105,14 +105,8 @@ class Catalogue:
 
     def _load(self) -> None:
         for row in self._db.execute("SELECT backend, folder, manifest, notes FROM copies"):
-            backend, folder, manifest, notes = row
-            stored = StoredCopy(
-                backend,
-                folder,
-                decode_manifest(manifest.encode(), "catalogue"),
-                tuple(decode_note(text.encode(), "catalogue") for text in json.loads(notes)),
-            )
-            self._copies[stored.manifest.snapshot_id, backend] = stored
+            stored = _stored(*row)
+            self._copies[stored.manifest.snapshot_id, stored.backend] = stored
         for snapshot_id in {snapshot_id for snapshot_id, _ in self._copies}:
             self._fold(snapshot_id)
         for (document,) in self._db.execute("SELECT document FROM schedules"):
@@ -226,6 +220,20 @@ class Catalogue:
                 hint="List the snapshots there are: perdure snapshot list",
                 context={"snapshot_id": snapshot_id},
             ) from None
+
+    def keep_snapshot(self, snapshot_id: str) -> JsonObject:
+        """Return a snapshot as it is now, as a document: the first answer to a request."""
+        mine = [s for (i, _), s in sorted(self._copies.items()) if i == snapshot_id]
+        return {"copies": [list(_row(stored)) for stored in mine]}
+
+    def kept_snapshot(self, snapshot_id: str, document: JsonObject) -> Snapshot:
+        """Return what `keep_snapshot` kept; what an older version kept is its name alone."""
+        rows = document.get("copies")
+        if not isinstance(rows, list):
+            return self.get_snapshot(snapshot_id)
+        stored = [_stored(*row[1:]) for row in rows]
+        copies = (copy_of(s.manifest, s.backend, s.folder, s.notes, self._grace) for s in stored)
+        return Snapshot(snapshot_id, tuple(copies))
 
     def snapshots(self) -> list[Snapshot]:
         """Return every known snapshot, in no promised order."""
@@ -349,6 +357,15 @@ def _row(stored: StoredCopy) -> tuple[str, str, str, str, str]:
     notes = json.dumps([encode_note(snapshot_id, note).decode() for note in stored.notes])
     manifest = encode_manifest(stored.manifest).decode()
     return snapshot_id, stored.backend, stored.folder, manifest, notes
+
+
+def _stored(backend: str, folder: str, manifest: str, notes: str) -> StoredCopy:
+    return StoredCopy(
+        backend,
+        folder,
+        decode_manifest(manifest.encode(), "catalogue"),
+        tuple(decode_note(text.encode(), "catalogue") for text in json.loads(notes)),
+    )
 
 
 @dataclass(frozen=True, slots=True)

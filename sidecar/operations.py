@@ -40,6 +40,7 @@ from sidecar.model import (
     Progress,
 )
 from sidecar.paging import ListRequest, paginate
+from sidecar.usecases import OperationFilter
 
 _log = structlog.get_logger(__name__)
 
@@ -302,13 +303,17 @@ class Operations:
         return operation_id in self._running
 
     def list(
-        self, request: ListRequest, kind: OperationKind | None = None, *, only_running: bool = False
+        self,
+        request: ListRequest,
+        filter_: OperationFilter | None = None,
+        *,
+        only_running: bool = False,
     ) -> Page[Operation]:
         """Return a page, newest first."""
         found = self._catalogue.operations(only_running=only_running)
         found = [self._live.get(operation.operation_id, operation) for operation in found]
-        if kind is not None:
-            found = [operation for operation in found if operation.kind is kind]
+        if filter_ is not None:
+            found = [operation for operation in found if _matches(operation, filter_)]
         return paginate(found, request)
 
     async def cancel(self, operation_id: str) -> Operation:
@@ -425,6 +430,15 @@ _INTERRUPTED_HINTS = {
     OperationKind.CLONE_DELETE: "See whether it is still there: perdure clone list",
     OperationKind.SCHEDULE_RUN: "Nothing was stored. A due time that is still open runs again.",
 }
+
+
+def _matches(operation: Operation, filter_: OperationFilter) -> bool:
+    return (
+        filter_.kind in {None, operation.kind}
+        and filter_.state in {None, operation.state}
+        and filter_.target in {None, operation.target}
+        and filter_.is_done in {None, operation.is_done}
+    )
 
 
 def fingerprint(payload: JsonObject) -> str:

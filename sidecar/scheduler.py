@@ -8,7 +8,7 @@ record cannot yield two. Guards design.md section 7.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -167,13 +167,18 @@ class Scheduler:
 
     # --- by call ----------------------------------------------------------------------
 
-    def run_now(self, schedule: Schedule, request_id: str | None) -> Operation:
-        """Take a schedule's snapshot beside its due times, paused or not."""
-        schedule_id = schedule.schedule_id
+    def run_now(
+        self, schedule_id: str, find: Callable[[str], Schedule], request_id: str | None
+    ) -> Operation:
+        """Take a schedule's snapshot beside its due times, paused or not.
+
+        `find` is asked after a repeat was looked for: the schedule may be gone by then.
+        """
         place, payload = f"schedules/{schedule_id}", {"schedule_id": schedule_id}
         start = OperationStart(OperationKind.SCHEDULE_RUN, place, {**payload}, request_id)
         if (repeat := self._ground.operations.repeat_of(start)) is not None:
             return repeat
+        schedule = find(schedule_id)
         live = self._live.setdefault(schedule_id, _Live())
         if self._is_running(live):
             raise ScheduleRunningError(

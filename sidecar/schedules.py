@@ -19,6 +19,7 @@ from sidecar.errors import (
     AlreadyExistsError,
     BlobExistsError,
     ConfigError,
+    InternalError,
     InvalidArgumentError,
     ManifestInvalidError,
     NotFoundError,
@@ -42,7 +43,7 @@ from sidecar.requests import Requests
 from sidecar.schedule_times import PRESET_KEEPS, check_timing
 from sidecar.scheduler import Scheduler
 from sidecar.storage import Storage
-from sidecar.usecases import ScheduleView
+from sidecar.usecases import ScheduleChange, ScheduleFilter, ScheduleView
 
 _log = structlog.get_logger(__name__)
 PUT_GRACE_SECONDS = 2.0  # for the other backends, once one has a revision
@@ -68,11 +69,20 @@ class Schedules:
         """Return one that is not deleted."""
         return ScheduleView(self._find(schedule_id), self._scheduler.status(schedule_id))
 
-    def list(self, request: ListRequest) -> Page[ScheduleView]:
+    def list(
+        self, request: ListRequest, filter_: ScheduleFilter | None = None
+    ) -> Page[ScheduleView]:
         """Return a page, by id."""
         living = [s for s in self._ground.catalogue.schedules() if not s.is_deleted]
+        if filter_ is not None:
+            living = [s for s in living if self._matches(s, filter_)]
         views = [ScheduleView(s, self._scheduler.status(s.schedule_id)) for s in living]
         return paginate(views, request)
+
+    def _matches(self, schedule: Schedule, filter_: ScheduleFilter) -> bool:
+        stores_on = schedule.spec.backends or self._ground.storages.names
+        is_paused, backend = filter_.is_paused, filter_.backend
+        return is_paused in {None, schedule.spec.is_paused} and backend in {None, *stores_on}
 
     def _find(self, schedule_id: str) -> Schedule:
         found = self._ground.catalogue.find_schedule(schedule_id)
@@ -95,14 +105,21 @@ class Schedules:
         spec = self._checked(_with_default_retention(spec))
 
         async def work() -> JsonObject:
-            await self._create(schedule_id, spec, None)
-            return {}
+            return _kept(await self._create(schedule_id, spec, None))
 
         payload: JsonObject = {"schedule_id": schedule_id, "spec": encode_spec(spec)}
-        await self._requests.once("schedule.create", request_id, payload, work)
-        return self.get(schedule_id)
+        first = await self._requests.once("schedule.create", request_id, payload, work)
+        return self._first_view(schedule_id, first)
 
-    async def _create(self, schedule_id: str, spec: ScheduleSpec, digest: str | None) -> None:
+    def _first_view(self, schedule_id: str, first: JsonObject) -> ScheduleView:
+        """Return the schedule as the first answer had it; how it fares is told as it is now."""
+        kept = first.get("schedule")
+        if not isinstance(kept, dict):  # an older version kept no answer
+            return self.get(schedule_id)
+        schedule = decode_schedule(Fields(kept, "request", InternalError))
+        return ScheduleView(schedule, self._scheduler.status(schedule_id))
+
+    async def _create(self, schedule_id: str, spec: ScheduleSpec, digest: str | None) -> Schedule:
         known = self._ground.catalogue.find_schedule(schedule_id)
         if known is not None and not known.is_deleted:
             raise AlreadyExistsError(
@@ -112,26 +129,30 @@ class Schedules:
             )
         now = self._ground.clock.now()
         revision = known.revision + 1 if known else 1
-        await self._put(Schedule(schedule_id, revision, spec, now, now, now, config_digest=digest))
+        made = Schedule(schedule_id, revision, spec, now, now, now, config_digest=digest)
+        await self._put(made)
+        return made
 
     async def update(
         self,
         schedule_id: str,
-        spec: ScheduleSpec,
+        change: ScheduleSpec | ScheduleChange,
         etag: str | None = None,
         request_id: str | None = None,
     ) -> ScheduleView:
         """Replace the whole spec; a change of timing or a resumption does not count the past."""
-        spec = self._checked(spec)
+        if isinstance(change, ScheduleSpec):
+            change = _whole(change)
 
         async def work() -> JsonObject:
             known = self._match(schedule_id, etag)
-            await self._put(self._changed(known, spec))
-            return {}
+            changed = self._changed(known, self._checked(change.apply(known.spec)))
+            await self._put(changed)
+            return _kept(changed)
 
-        payload: JsonObject = {"schedule_id": schedule_id, "spec": encode_spec(spec), "etag": etag}
-        await self._requests.once("schedule.update", request_id, payload, work)
-        return self.get(schedule_id)
+        payload: JsonObject = {"schedule_id": schedule_id, "asked": change.asked, "etag": etag}
+        first = await self._requests.once("schedule.update", request_id, payload, work)
+        return self._first_view(schedule_id, first)
 
     async def delete(
         self, schedule_id: str, etag: str | None = None, request_id: str | None = None
@@ -151,7 +172,7 @@ class Schedules:
 
     async def run(self, schedule_id: str, request_id: str | None = None) -> Operation:
         """Take its snapshot now, beside its due times; result {"snapshot_id"}."""
-        return self._scheduler.run_now(self._find(schedule_id), request_id)
+        return self._scheduler.run_now(schedule_id, self._find, request_id)
 
     def _match(self, schedule_id: str, etag: str | None) -> Schedule:
         known = self._find(schedule_id)
@@ -278,6 +299,14 @@ class Schedules:
         except (InvalidArgumentError, NotFoundError) as exc:
             message = f"schedules.{schedule_id}: {exc.message}"
             raise ConfigError(message, hint=exc.hint) from exc
+
+
+def _whole(spec: ScheduleSpec) -> ScheduleChange:
+    return ScheduleChange(lambda _: spec, encode_spec(spec))
+
+
+def _kept(schedule: Schedule) -> JsonObject:
+    return {"schedule": encode_schedule(schedule)}
 
 
 async def read_revision(

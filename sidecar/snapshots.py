@@ -49,8 +49,6 @@ class Snapshots:
 
     async def create(self, request: CreateSnapshot, request_id: str | None = None) -> Operation:
         """Cut, verify and store; result {"snapshot_id"}."""
-        storages = self._ground.storages.select(request.backends)
-        _ = self._ground.identity.layout
         snapshot_id = other_snapshot_id("manual", self._ground.clock.now())
         payload: JsonObject = {
             "backends": sorted(request.backends),
@@ -61,6 +59,8 @@ class Snapshots:
         )
         if (repeat := self._ground.operations.repeat_of(start)) is not None:
             return repeat
+        storages = self._ground.storages.select(request.backends)
+        _ = self._ground.identity.layout
         target = CutTarget(
             snapshot_id,
             Trigger.MANUAL,
@@ -90,11 +90,11 @@ class Snapshots:
 
         async def work() -> JsonObject:
             await self._delete(snapshot_id)
-            return {"snapshot_id": snapshot_id}
+            return self._ground.catalogue.keep_snapshot(snapshot_id)
 
         payload: JsonObject = {"snapshot_id": snapshot_id}
-        await self._requests.once("snapshot.delete", request_id, payload, work)
-        return self.get(snapshot_id)
+        kept = await self._requests.once("snapshot.delete", request_id, payload, work)
+        return self._ground.catalogue.kept_snapshot(snapshot_id, kept)
 
     async def _delete(self, snapshot_id: str) -> None:
         snapshot = self.get(snapshot_id)

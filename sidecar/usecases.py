@@ -7,7 +7,7 @@ with RequestIdReusedError. Methods that answer an Operation return at once.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -18,8 +18,10 @@ from sidecar.model import (
     BackendStatus,
     Compression,
     CopyState,
+    JsonObject,
     Operation,
     OperationKind,
+    OperationState,
     Page,
     Schedule,
     ScheduleSpec,
@@ -41,6 +43,32 @@ class SnapshotFilter:
     cut_from: datetime | None = None  # inclusive
     cut_before: datetime | None = None  # exclusive
     show_deleted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleFilter:
+    """As SnapshotFilter."""
+
+    is_paused: bool | None = None
+    backend: str | None = None  # stores there: names it, or names none
+
+
+@dataclass(frozen=True, slots=True)
+class BackendFilter:
+    """As SnapshotFilter."""
+
+    type: str | None = None
+    states: frozenset[bool | None] | None = None  # of `is_up`
+
+
+@dataclass(frozen=True, slots=True)
+class OperationFilter:
+    """As SnapshotFilter."""
+
+    kind: OperationKind | None = None
+    state: OperationState | None = None
+    target: str | None = None
+    is_done: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +118,14 @@ class ScheduleView:
         return str(self.schedule.revision)
 
 
+@dataclass(frozen=True, slots=True)
+class ScheduleChange:
+    """A change of some fields, made when nobody else can come between."""
+
+    apply: Callable[[ScheduleSpec], ScheduleSpec]
+    asked: JsonObject  # tells two requests under one request_id apart
+
+
 class ScheduleUseCases(Protocol):
     """`sidecar.schedules.Schedules`."""
 
@@ -103,18 +139,20 @@ class ScheduleUseCases(Protocol):
         """Return one that is not deleted."""
         ...
 
-    def list(self, request: ListRequest) -> Page[ScheduleView]:
+    def list(
+        self, request: ListRequest, filter_: ScheduleFilter | None = None
+    ) -> Page[ScheduleView]:
         """Return a page, by id."""
         ...
 
     async def update(
         self,
         schedule_id: str,
-        spec: ScheduleSpec,
+        change: ScheduleSpec | ScheduleChange,
         etag: str | None = None,
         request_id: str | None = None,
     ) -> ScheduleView:
-        """Replace the whole spec (the door merges a field mask into what `get` gave)."""
+        """Replace the whole spec, or make a change of what it is then."""
         ...
 
     async def delete(
@@ -151,7 +189,11 @@ class OperationUseCases(Protocol):
         ...
 
     def list(
-        self, request: ListRequest, kind: OperationKind | None = None, *, only_running: bool = False
+        self,
+        request: ListRequest,
+        filter_: OperationFilter | None = None,
+        *,
+        only_running: bool = False,
     ) -> Page[Operation]:
         """Return a page, newest first."""
         ...
@@ -218,7 +260,9 @@ class TransferUseCases(Protocol):
 class BackendUseCases(Protocol):
     """`sidecar.backends_service.Backends`."""
 
-    def list(self, request: ListRequest) -> Page[BackendStatus]:
+    def list(
+        self, request: ListRequest, filter_: BackendFilter | None = None
+    ) -> Page[BackendStatus]:
         """Return what is known; no backend is called."""
         ...
 

@@ -142,11 +142,13 @@ class Verifier:
 
     def start(self, snapshot_id: str, backend: str | None, request_id: str | None) -> Operation:
         """Verify one copy, or every copy that is not deleted."""
-        copies = self._choose(snapshot_id, backend)
         payload: JsonObject = {"snapshot_id": snapshot_id, "backend": backend}
         start = OperationStart(
             OperationKind.SNAPSHOT_VERIFY, f"snapshots/{snapshot_id}", payload, request_id
         )
+        if (repeat := self._ground.operations.repeat_of(start)) is not None:
+            return repeat  # though the snapshot may be gone by now
+        copies = self._choose(snapshot_id, backend)
 
         async def work(handle: OperationHandle) -> JsonObject:
             damage: PerdureError | None = None

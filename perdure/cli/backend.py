@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from perdure import verbs
-from perdure.cli.options import NoWait
+from perdure.cli.options import FilterOption, NoWait
 from perdure.cli.session import Session, session_of
 from perdure.cli.show import show_count, show_duration, show_enum, show_size, show_time
 from perdure.cli.snapshot import print_started
@@ -20,10 +20,10 @@ app = typer.Typer(no_args_is_help=True, help="Where snapshots are stored.")
 
 
 @app.command("list")
-def list_backends(context: typer.Context) -> None:
+def list_backends(context: typer.Context, filter_text: FilterOption = "") -> None:
     """List the configured backends."""
     session = session_of(context)
-    backends = session.run(verbs.list_backends())
+    backends = session.run(verbs.list_backends(filter_text))
     if session.is_json:
         session.print_list("backends", backends)
         return

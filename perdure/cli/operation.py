@@ -20,12 +20,17 @@ app = typer.Typer(no_args_is_help=True, help="Long-running work: what runs, and 
 @app.command("list")
 def list_operations(
     context: typer.Context,
+    filter_text: Annotated[
+        str,
+        typer.Option("--filter", help="Such as: state = FAILED AND kind = KIND_RESTORE_SNAPSHOT."),
+    ] = "",
     *,
     running: Annotated[bool, typer.Option("--running", help="Only those that still run.")] = False,
 ) -> None:
     """List the operations, newest first."""
     session = session_of(context)
-    operations = session.run(verbs.list_operations("done = false" if running else ""))
+    terms = [*(["done = false"] if running else []), *([filter_text] if filter_text else [])]
+    operations = session.run(verbs.list_operations(" AND ".join(terms)))
     if session.is_json:
         session.print_list("operations", operations)
         return

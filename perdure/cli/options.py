@@ -35,6 +35,16 @@ BackendsOption = Annotated[
 ]
 
 
+FilterOption = Annotated[
+    str,
+    typer.Option("--filter", help="Terms that must hold, such as: state = STATE_DOWN AND ..."),
+]
+EtagOption = Annotated[
+    str,
+    typer.Option("--etag", help="Only if nothing has changed since this was shown (-o json)."),
+]
+
+
 class CompressionChoice(StrEnum):
     """How a payload is packed."""
 

@@ -18,6 +18,8 @@ from perdure.cli.options import (
     BackendsOption,
     CompressionChoice,
     CompressionOption,
+    EtagOption,
+    FilterOption,
     NoWait,
     ScheduleArgument,
     compression_of,
@@ -116,6 +118,7 @@ def update_schedule(
     keep_last: KeepLastOption = None,
     keep_within: KeepWithinOption = None,
     compression: CompressionOption = None,
+    etag: EtagOption = "",
     *,
     paused: PausedOption = None,
 ) -> None:
@@ -127,14 +130,15 @@ def update_schedule(
     if not fields:
         raise typer.BadParameter("say what to change, such as --keep-last 7")
     wanted.name = full_name(Collection.SCHEDULES, schedule)
+    wanted.etag = etag
     _print(session, session.run(verbs.update_schedule(wanted, fields)))
 
 
 @app.command("list")
-def list_schedules(context: typer.Context) -> None:
+def list_schedules(context: typer.Context, filter_text: FilterOption = "") -> None:
     """List the schedules."""
     session = session_of(context)
-    schedules = session.run(verbs.list_schedules())
+    schedules = session.run(verbs.list_schedules(filter_text))
     if session.is_json:
         session.print_list("schedules", schedules)
         return
@@ -164,10 +168,12 @@ def get_schedule(context: typer.Context, schedule: ScheduleArgument) -> None:
 
 
 @app.command("delete")
-def delete_schedule(context: typer.Context, schedule: ScheduleArgument) -> None:
+def delete_schedule(
+    context: typer.Context, schedule: ScheduleArgument, etag: EtagOption = ""
+) -> None:
     """Remove a schedule. Its snapshots stay, and nothing rotates them from then on."""
     session = session_of(context)
-    session.run(verbs.delete_schedule(schedule))
+    session.run(verbs.delete_schedule(schedule, etag))
     if session.is_json:
         session.print_json({})
         return

@@ -8,7 +8,7 @@ import typer
 
 from perdure import verbs
 from perdure.cli.operation import print_operation
-from perdure.cli.options import BackendOption, NoWait, SnapshotArgument
+from perdure.cli.options import BackendOption, EtagOption, NoWait, SnapshotArgument
 from perdure.cli.session import Session, session_of
 from perdure.cli.show import show_count, show_duration, show_enum, show_size, show_time
 from perdure.cli.snapshot import print_started
@@ -113,13 +113,14 @@ def set_config(
             metavar="NAME VALUE [NAME VALUE ...]", help="Directives under Redis's names."
         ),
     ],
+    etag: EtagOption = "",
 ) -> None:
     """Set directives of the engine until the next start, all or none."""
     session = session_of(context)
     if len(pairs) % 2:
         raise typer.BadParameter("every directive needs a value: perdure config set NAME VALUE")
     directives = dict(zip(pairs[::2], pairs[1::2], strict=True))
-    _print_config(session, session.run(verbs.update_config(directives)))
+    _print_config(session, session.run(verbs.update_config(directives, etag)))
 
 
 def _print_config(session: Session, config: Config) -> None:

@@ -7,6 +7,7 @@ from google.longrunning import operations_proto_pb2 as lro
 from perdure.control.v1 import backend_service_pb2, backend_service_pb2_grpc
 from sidecar.rpc.failures import Context
 from sidecar.rpc.fields import Collection, read_name, read_page, read_request_id
+from sidecar.rpc.filters import read_backend_filter
 from sidecar.rpc.operation_messages import encode_operation
 from sidecar.rpc.status_messages import encode_backend
 from sidecar.usecases import BackendUseCases, SnapshotUseCases
@@ -24,7 +25,9 @@ class BackendService(backend_service_pb2_grpc.BackendServiceServicer):
     ) -> backend_service_pb2.ListBackendsResponse:
         """Answer one page of backends, by name."""
         del context
-        page = self._backends.list(read_page(request.page_size, request.page_token))
+        wanted = read_backend_filter(request.filter)
+        asked = read_page(request.page_size, request.page_token, "backends", request.filter)
+        page = self._backends.list(asked, wanted)
         return backend_service_pb2.ListBackendsResponse(
             backends=map(encode_backend, page.items), next_page_token=page.next_page_token
         )

@@ -59,7 +59,8 @@ class CloneService(clone_service_pb2_grpc.CloneServiceServicer):
         """Answer one page of clones, newest first."""
         del context
         wanted = read_clone_filter(request.filter)
-        page = self._clones.list(read_page(request.page_size, request.page_token), wanted)
+        asked = read_page(request.page_size, request.page_token, "clones", request.filter)
+        page = self._clones.list(asked, wanted)
         return clone_service_pb2.ListClonesResponse(
             clones=[
                 encode_clone(clone, self._clones.folder_of(clone.clone_id)) for clone in page.items

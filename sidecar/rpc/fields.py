@@ -80,13 +80,14 @@ def read_request_id(request_id: str) -> str | None:
         ) from None
 
 
-def read_page(page_size: int, page_token: str) -> ListRequest:
-    """Return which page is asked for."""
+def read_page(page_size: int, page_token: str, *query: object) -> ListRequest:
+    """Return which page is asked for; `query` is the listing and all that narrows it."""
     if page_size < 0:
         raise refuse("page_size", "page_size is negative", "leave it out, or take 1 to 1000")
     if len(page_token) > TOKEN_CHARS_MAX:
         raise refuse("page_token", "page_token is too long", "send next_page_token as it came")
-    return ListRequest(page_size=min(page_size, PAGE_SIZE_MAX), page_token=page_token)
+    asked = "\n".join(map(str, query))
+    return ListRequest(min(page_size, PAGE_SIZE_MAX), page_token, asked)
 
 
 def read_seconds(duration: Duration, field: str) -> float:

@@ -14,13 +14,22 @@ from datetime import timedelta
 
 from sidecar.errors import InvalidArgumentError
 from sidecar.event_log import Event, EventType, Severity
-from sidecar.model import CopyState, OperationKind
+from sidecar.model import CopyState
 from sidecar.rpc.fields import Collection, read_instant, read_name, refuse
-from sidecar.rpc.wire import EVENTS, KINDS, SEVERITIES, STATES, TRIGGERS
-from sidecar.usecases import SnapshotFilter
+from sidecar.rpc.wire import (
+    BACKEND_STATES,
+    EVENTS,
+    KINDS,
+    OPERATION_STATES,
+    SEVERITIES,
+    STATES,
+    TRIGGERS,
+)
+from sidecar.usecases import BackendFilter, OperationFilter, ScheduleFilter, SnapshotFilter
 
 FILTER_CHARS_MAX = 1024
 _MICROSECOND = timedelta(microseconds=1)
+_BOOLEANS = {"true": True, "false": False}
 _TERM = re.compile(r'\s*([a-z_]+)\s*(<=|>=|=|<|>)\s*(?:"([^"]*)"|([^\s"]+))\s*')
 _HINT = 'join terms with AND, such as: schedule = "schedules/hourly" AND trigger = TRIGGER_SCHEDULE'
 
@@ -39,22 +48,60 @@ def read_snapshot_filter(text: str, *, show_deleted: bool) -> SnapshotFilter:
     return wanted
 
 
-def read_operation_filter(text: str) -> tuple[OperationKind | None, bool]:
-    """Return the kind that is asked for, and whether only running operations are."""
-    kind: OperationKind | None = None
-    only_running = False
+def read_operation_filter(text: str) -> OperationFilter:
+    """Return which operations are wanted."""
+    wanted = OperationFilter()
     for field, operator, value in split_terms(text):
-        if field == "kind" and operator == "=" and value in KINDS:
-            kind = KINDS[value]
-        elif field == "done" and operator == "=" and value == "false":
-            only_running = True
-        else:
-            raise refuse(
-                "filter",
-                f"filter does not know {field} {operator} {value[:64]}",
-                "take done = false, or kind = KIND_RESTORE_SNAPSHOT and the like",
-            )
-    return kind, only_running
+        match field, operator:
+            case "kind", "=" if value in KINDS:
+                wanted = replace(wanted, kind=KINDS[value])
+            case "state", "=" if value in OPERATION_STATES:
+                wanted = replace(wanted, state=OPERATION_STATES[value])
+            case "target", "=" if value:
+                wanted = replace(wanted, target=value)
+            case "done", "=" if value in _BOOLEANS:
+                wanted = replace(wanted, is_done=_BOOLEANS[value])
+            case _:
+                raise _unknown(field, operator, value, "done = false, kind = KIND_..., state = ...")
+    return wanted
+
+
+def read_schedule_filter(text: str) -> ScheduleFilter:
+    """Return which schedules are wanted."""
+    wanted = ScheduleFilter()
+    for field, operator, value in split_terms(text):
+        match field, operator:
+            case "paused", "=" if value in _BOOLEANS:
+                wanted = replace(wanted, is_paused=_BOOLEANS[value])
+            case "backend", "=":
+                bare = read_name(Collection.BACKENDS, value, "filter")
+                wanted = replace(wanted, backend=bare)
+            case _:
+                known = 'paused = true, backend = "backends/local"'
+                raise _unknown(field, operator, value, known)
+    return wanted
+
+
+def read_backend_filter(text: str) -> BackendFilter:
+    """Return which backends are wanted."""
+    wanted = BackendFilter()
+    for field, operator, value in split_terms(text):
+        match field, operator:
+            case "type", "=" if value:
+                wanted = replace(wanted, type=value)
+            case "state", "=" if value in BACKEND_STATES:
+                wanted = replace(wanted, states=frozenset({BACKEND_STATES[value]}))
+            case _:
+                raise _unknown(field, operator, value, "state = STATE_DOWN, type = local")
+    return wanted
+
+
+def _unknown(field: str, operator: str, value: str, known: str) -> InvalidArgumentError:
+    return refuse(
+        "filter",
+        f"filter does not know {field} {operator} {value[:64]}",
+        f"take {known} and the like",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +142,8 @@ def read_event_filter(text: str) -> EventFilter:
                 bare = read_name(Collection.OPERATIONS, value, "filter")
                 wanted = replace(wanted, operation_id=bare)
             case _:
-                raise refuse(
-                    "filter",
-                    f"filter does not know {field} {operator} {value[:64]}",
-                    "take type = TYPE_SNAPSHOT_STORED, severity >= SEVERITY_WARNING and the like",
-                )
+                known = "type = TYPE_SNAPSHOT_STORED, severity >= SEVERITY_WARNING"
+                raise _unknown(field, operator, value, known)
     return wanted
 
 

@@ -38,10 +38,9 @@ class OperationsService(operations_pb2_grpc.OperationsServicer):  # type: ignore
         del context
         if request.name not in ("", Collection.OPERATIONS.value):
             raise refuse("name", "name is not the collection", "give operations, or leave it out")
-        kind, only_running = read_operation_filter(request.filter)
-        page = self._operations.list(
-            read_page(request.page_size, request.page_token), kind, only_running=only_running
-        )
+        wanted = read_operation_filter(request.filter)
+        asked = read_page(request.page_size, request.page_token, "operations", request.filter)
+        page = self._operations.list(asked, wanted)
         return lro.ListOperationsResponse(
             operations=[encode_operation(item, self._snapshots) for item in page.items],
             next_page_token=page.next_page_token,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from google.longrunning import operations_proto_pb2 as lro
 from google.protobuf.empty_pb2 import Empty
 
@@ -16,9 +14,10 @@ from sidecar.rpc.fields import (
     read_request_id,
     read_schedule_id,
 )
+from sidecar.rpc.filters import read_schedule_filter
 from sidecar.rpc.operation_messages import encode_operation
 from sidecar.rpc.schedule_messages import encode_schedule, merge_schedule, read_new_schedule
-from sidecar.usecases import ScheduleUseCases, SnapshotUseCases
+from sidecar.usecases import ScheduleChange, ScheduleUseCases, SnapshotUseCases
 
 
 class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
@@ -27,8 +26,6 @@ class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
     def __init__(self, schedules: ScheduleUseCases, snapshots: SnapshotUseCases) -> None:
         self._schedules = schedules
         self._snapshots = snapshots
-        # A change is read, merged and written: two of them must not interleave.
-        self._changing = asyncio.Lock()
 
     async def CreateSchedule(  # noqa: N802  # the wire's name
         self, request: schedule_service_pb2.CreateScheduleRequest, context: Context
@@ -54,7 +51,9 @@ class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
     ) -> schedule_service_pb2.ListSchedulesResponse:
         """Answer one page of schedules, by name."""
         del context
-        page = self._schedules.list(read_page(request.page_size, request.page_token))
+        wanted = read_schedule_filter(request.filter)
+        asked = read_page(request.page_size, request.page_token, "schedules", request.filter)
+        page = self._schedules.list(asked, wanted)
         return schedule_service_pb2.ListSchedulesResponse(
             schedules=map(encode_schedule, page.items), next_page_token=page.next_page_token
         )
@@ -66,11 +65,16 @@ class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
         del context
         message = request.schedule
         schedule_id = read_name(Collection.SCHEDULES, message.name, "schedule.name")
-        request_id = read_request_id(request.request_id)
-        async with self._changing:
-            before = self._schedules.get(schedule_id).schedule.spec
-            spec = merge_schedule(before, message, request.update_mask.paths)
-            view = await self._schedules.update(schedule_id, spec, message.etag or None, request_id)
+        asked = schedule_service_pb2.UpdateScheduleRequest()
+        asked.CopyFrom(request)
+        asked.ClearField("request_id")
+        change = ScheduleChange(
+            lambda before: merge_schedule(before, message, request.update_mask.paths),
+            {"request": asked.SerializeToString(deterministic=True).hex()},
+        )
+        view = await self._schedules.update(
+            schedule_id, change, message.etag or None, read_request_id(request.request_id)
+        )
         return encode_schedule(view)
 
     async def DeleteSchedule(  # noqa: N802  # the wire's name

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import TypeAlias
 
 from google.longrunning import operations_proto_pb2 as lro
 
 from perdure.control.v1 import server_pb2, server_service_pb2, server_service_pb2_grpc
 from sidecar.clock import Clock
 from sidecar.engine_port import EnginePort
-from sidecar.errors import PerdureError, RequestIdReusedError
+from sidecar.errors import PerdureError, RequestIdReusedError, RevisionMismatchError
 from sidecar.event_log import EventLog
 from sidecar.model import CopyState
 from sidecar.observe import Figures
@@ -37,6 +40,7 @@ DIRECTIVES_MAX = 64
 VALUE_CHARS_MAX = 64 * 1024
 # Answers to UpdateConfig that a repeat is given. In memory: what they changed lasts no longer.
 REMEMBERED_MAX = 256
+_Asked: TypeAlias = tuple[dict[str, str], str]  # directives and etag
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,7 @@ class ServerService(server_service_pb2_grpc.ServerServiceServicer):
         self._engine = engine
         self._view = view
         self._changing = asyncio.Lock()
-        self._answered: OrderedDict[str, tuple[dict[str, str], server_pb2.Config]] = OrderedDict()
+        self._answered: OrderedDict[str, tuple[_Asked, server_pb2.Config]] = OrderedDict()
 
     async def GetServerStatus(  # noqa: N802  # the wire's name
         self, request: server_service_pb2.GetServerStatusRequest, context: Context
@@ -102,13 +106,15 @@ class ServerService(server_service_pb2_grpc.ServerServiceServicer):
         """Answer the effective configuration."""
         del context
         pattern = request.pattern or "*"
-        directives = await self._engine.config_get(pattern)
+        everything = await self._engine.config_get("*")
+        directives = everything if pattern == "*" else await self._engine.config_get(pattern)
         settings = {
             name: value
             for name, value in self._plane.settings.items()
             if fnmatchcase(name, pattern)
         }
-        return server_pb2.Config(directives=directives, settings=settings)
+        etag = _etag(everything)
+        return server_pb2.Config(directives=directives, settings=settings, etag=etag)
 
     async def UpdateConfig(  # noqa: N802  # the wire's name
         self, request: server_service_pb2.UpdateConfigRequest, context: Context
@@ -120,21 +126,35 @@ class ServerService(server_service_pb2_grpc.ServerServiceServicer):
         async with self._changing:
             if request_id is not None and request_id in self._answered:
                 asked, answer = self._answered[request_id]
-                if asked != directives:
+                if asked != (directives, request.etag):
                     raise RequestIdReusedError(
                         "this request_id came with other directives before",
                         context={"request_id": request_id},
                     )
                 return answer
+            await self._match(request.etag)
             await self._engine.config_set(list(directives.items()))
-            answer = server_pb2.Config()
-            for name in directives:
-                answer.directives.update(await self._engine.config_get(name))
+            now = await self._engine.config_get("*")
+            answer = server_pb2.Config(
+                directives={name: now[name] for name in directives if name in now}, etag=_etag(now)
+            )
             if request_id is not None:
-                self._answered[request_id] = (directives, answer)
+                self._answered[request_id] = ((directives, request.etag), answer)
                 while len(self._answered) > REMEMBERED_MAX:
                     self._answered.popitem(last=False)
         return answer
+
+    async def _match(self, etag: str) -> None:
+        """Refuse a change of what the caller has not seen; what Redis clients set counts too."""
+        if not etag:
+            return
+        now = _etag(await self._engine.config_get("*"))
+        if etag != now:
+            raise RevisionMismatchError(
+                "a directive has changed since this etag was answered",
+                hint="Read the configuration again and repeat the change on it.",
+                context={"etag": now},
+            )
 
     def _snapshot_status(self) -> server_pb2.SnapshotStatus:
         available = self._plane.snapshots.list(
@@ -156,6 +176,12 @@ class ServerService(server_service_pb2_grpc.ServerServiceServicer):
             message.next_schedule = full_name(Collection.SCHEDULES, schedule_id)
             set_instant(message.next_run_time, next_due_at)
         return message
+
+
+def _etag(directives: Mapping[str, str]) -> str:
+    """Return what stands for all values at once."""
+    document = json.dumps(sorted(directives.items()))
+    return hashlib.sha256(document.encode()).hexdigest()[:16]
 
 
 def _read_directives(directives: Mapping[str, str]) -> dict[str, str]:

@@ -67,7 +67,9 @@ class SnapshotService(snapshot_service_pb2_grpc.SnapshotServiceServicer):
         """Answer one page of snapshots, newest first."""
         del context
         wanted = read_snapshot_filter(request.filter, show_deleted=request.show_deleted)
-        page = self._snapshots.list(read_page(request.page_size, request.page_token), wanted)
+        narrowed = (request.filter, request.show_deleted)
+        asked = read_page(request.page_size, request.page_token, "snapshots", *narrowed)
+        page = self._snapshots.list(asked, wanted)
         return snapshot_service_pb2.ListSnapshotsResponse(
             snapshots=map(encode_snapshot, page.items), next_page_token=page.next_page_token
         )

@@ -12,7 +12,7 @@ from sidecar.engine_port import EngineState
 from sidecar.model import BackendStatus
 from sidecar.rpc.failures import encode_stored_error
 from sidecar.rpc.fields import Collection, full_name, set_instant, set_span
-from sidecar.rpc.wire import ENGINE_STATES, wire_name
+from sidecar.rpc.wire import BACKEND_STATES, ENGINE_STATES, wire_name
 
 MILLISECONDS = 1000
 
@@ -31,12 +31,11 @@ class ServerFacts:
 
 def encode_backend(status: BackendStatus) -> backend_pb2.Backend:
     """Return the resource for one backend."""
-    states = {None: "STATE_UNSPECIFIED", True: "STATE_UP", False: "STATE_DOWN"}
     message = backend_pb2.Backend(
         name=full_name(Collection.BACKENDS, status.name),
         type=status.type,
         location=status.location,
-        state=backend_pb2.Backend.State.Value(states[status.is_up]),
+        state=backend_pb2.Backend.State.Value(wire_name(BACKEND_STATES, status.is_up)),
         snapshot_count=status.snapshots,
         stored_size_bytes=status.stored_size_bytes,
     )

@@ -12,7 +12,15 @@ from typing import TypeVar
 from sidecar.clone_record import CloneState, Seed
 from sidecar.engine_port import EngineState
 from sidecar.event_log import EventType, Severity
-from sidecar.model import Compression, CopyState, OperationKind, Phase, Preset, Trigger
+from sidecar.model import (
+    Compression,
+    CopyState,
+    OperationKind,
+    OperationState,
+    Phase,
+    Preset,
+    Trigger,
+)
 
 Word = TypeVar("Word")
 
@@ -53,6 +61,13 @@ SEEDS: dict[str, Seed] = {f"SEED_{seed.name}": seed for seed in Seed}
 PHASES: dict[str, Phase] = {f"PHASE_{phase.name}": phase for phase in Phase}
 ENGINE_STATES: dict[str, EngineState] = {f"STATE_{state.name}": state for state in EngineState}
 
+# Of filters only: on the wire an operation is done or not, and has an error or none.
+OPERATION_STATES: dict[str, OperationState] = {state.name: state for state in OperationState}
+BACKEND_STATES: dict[str, bool | None] = {
+    "STATE_UNSPECIFIED": None,
+    "STATE_UP": True,
+    "STATE_DOWN": False,
+}
 EVENTS: dict[str, EventType] = {f"TYPE_{type_.name}": type_ for type_ in EventType}
 SEVERITIES: dict[str, Severity] = {f"SEVERITY_{word.name}": word for word in Severity}
 

@@ -59,11 +59,15 @@ from sidecar.rpc.door import ControlDoor
 from sidecar.rpc.server_service import ServerView
 from sidecar.rpc.status_messages import ServerFacts
 from sidecar.usecases import (
+    BackendFilter,
     ControlPlane,
     CreateSnapshot,
     Download,
     DownloadSnapshot,
     ImportSnapshot,
+    OperationFilter,
+    ScheduleChange,
+    ScheduleFilter,
     ScheduleView,
     SnapshotFilter,
 )
@@ -124,6 +128,7 @@ class FakeOperations:
 
     known: dict[str, Operation] = field(default_factory=dict)
     cancelled: list[str] = field(default_factory=list)
+    asked: list[object] = field(default_factory=list)
 
     def add(self, operation: Operation) -> Operation:
         """Keep one and give it."""
@@ -136,10 +141,17 @@ class FakeOperations:
         return self.known[operation_id]
 
     def list(
-        self, request: ListRequest, kind: OperationKind | None = None, *, only_running: bool = False
+        self,
+        request: ListRequest,
+        filter_: OperationFilter | None = None,
+        *,
+        only_running: bool = False,
     ) -> Page[Operation]:
         del request
-        found = [item for item in self.known.values() if kind in {None, item.kind}]
+        self.asked.append(filter_)
+        if filter_ is not None and filter_.is_done is False:
+            only_running = True
+        found = self.known.values()
         return Page(tuple(item for item in found if not (only_running and item.is_done)))
 
     async def cancel(self, operation_id: str) -> Operation:
@@ -214,6 +226,7 @@ class FakeSchedules:
 
     operations: FakeOperations
     known: dict[str, Schedule] = field(default_factory=dict)
+    asked: list[object] = field(default_factory=list)
 
     def _view(self, schedule: Schedule) -> ScheduleView:
         status = ScheduleStatus(NOW, None, None, None, 0, None, None)
@@ -233,23 +246,28 @@ class FakeSchedules:
             raise NotFoundError("no such schedule", code="SCHEDULE_NOT_FOUND", hint="list them")
         return self._view(self.known[schedule_id])
 
-    def list(self, request: ListRequest) -> Page[ScheduleView]:
+    def list(
+        self, request: ListRequest, filter_: ScheduleFilter | None = None
+    ) -> Page[ScheduleView]:
         del request
+        self.asked.append(filter_)
         return Page(tuple(map(self._view, self.known.values())))
 
     async def update(
         self,
         schedule_id: str,
-        spec: ScheduleSpec,
+        change: ScheduleSpec | ScheduleChange,
         etag: str | None = None,
         request_id: str | None = None,
     ) -> ScheduleView:
         del request_id
         before = self.get(schedule_id)
+        if not isinstance(change, ScheduleSpec):
+            change = change.apply(before.schedule.spec)
         if etag not in {None, before.etag}:
             raise RevisionMismatchError("somebody was faster")
         revision = before.schedule.revision + 1
-        self.known[schedule_id] = replace(before.schedule, revision=revision, spec=spec)
+        self.known[schedule_id] = replace(before.schedule, revision=revision, spec=change)
         return self.get(schedule_id)
 
     async def delete(
@@ -361,9 +379,13 @@ class FakeBackends:
 
     operations: FakeOperations
     outcome: str = "passed"
+    asked: list[object] = field(default_factory=list)
 
-    def list(self, request: ListRequest) -> Page[BackendStatus]:
+    def list(
+        self, request: ListRequest, filter_: BackendFilter | None = None
+    ) -> Page[BackendStatus]:
         del request
+        self.asked.append(filter_)
         status = BackendStatus(
             "local", "local", "data/snapshots", is_up=True, last_operation_at=NOW,
             last_error=None, snapshots=1, stored_size_bytes=400,

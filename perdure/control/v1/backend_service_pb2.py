@@ -27,7 +27,7 @@ from google.longrunning import operations_pb2 as google_dot_longrunning_dot_oper
 from perdure.control.v1 import backend_pb2 as perdure_dot_control_dot_v1_dot_backend__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(perdure/control/v1/backend_service.proto\x12\x12perdure.control.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a#google/longrunning/operations.proto\x1a perdure/control/v1/backend.proto\"H\n\x13ListBackendsRequest\x12\x17\n\tpage_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"^\n\x14ListBackendsResponse\x12-\n\x08\x62\x61\x63kends\x18\x01 \x03(\x0b\x32\x1b.perdure.control.v1.Backend\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"C\n\x13\x43heckBackendRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\nrequest_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x32\xf2\x01\n\x0e\x42\x61\x63kendService\x12\x61\n\x0cListBackends\x12\'.perdure.control.v1.ListBackendsRequest\x1a(.perdure.control.v1.ListBackendsResponse\x12}\n\x0c\x43heckBackend\x12\'.perdure.control.v1.CheckBackendRequest\x1a\x1d.google.longrunning.Operation\"%\xca\x41\"\n\rBackendReport\x12\x11OperationMetadatab\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(perdure/control/v1/backend_service.proto\x12\x12perdure.control.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a#google/longrunning/operations.proto\x1a perdure/control/v1/backend.proto\"^\n\x13ListBackendsRequest\x12\x17\n\tpage_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06\x66ilter\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"^\n\x14ListBackendsResponse\x12-\n\x08\x62\x61\x63kends\x18\x01 \x03(\x0b\x32\x1b.perdure.control.v1.Backend\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"C\n\x13\x43heckBackendRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\nrequest_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x32\xf2\x01\n\x0e\x42\x61\x63kendService\x12\x61\n\x0cListBackends\x12\'.perdure.control.v1.ListBackendsRequest\x1a(.perdure.control.v1.ListBackendsResponse\x12}\n\x0c\x43heckBackend\x12\'.perdure.control.v1.CheckBackendRequest\x1a\x1d.google.longrunning.Operation\"%\xca\x41\"\n\rBackendReport\x12\x11OperationMetadatab\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,6 +38,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTBACKENDSREQUEST'].fields_by_name['page_size']._serialized_options = b'\342A\001\001'
   _globals['_LISTBACKENDSREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTBACKENDSREQUEST'].fields_by_name['page_token']._serialized_options = b'\342A\001\001'
+  _globals['_LISTBACKENDSREQUEST'].fields_by_name['filter']._loaded_options = None
+  _globals['_LISTBACKENDSREQUEST'].fields_by_name['filter']._serialized_options = b'\342A\001\001'
   _globals['_CHECKBACKENDREQUEST'].fields_by_name['name']._loaded_options = None
   _globals['_CHECKBACKENDREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002'
   _globals['_CHECKBACKENDREQUEST'].fields_by_name['request_id']._loaded_options = None
@@ -45,11 +47,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BACKENDSERVICE'].methods_by_name['CheckBackend']._loaded_options = None
   _globals['_BACKENDSERVICE'].methods_by_name['CheckBackend']._serialized_options = b'\312A\"\n\rBackendReport\022\021OperationMetadata'
   _globals['_LISTBACKENDSREQUEST']._serialized_start=168
-  _globals['_LISTBACKENDSREQUEST']._serialized_end=240
-  _globals['_LISTBACKENDSRESPONSE']._serialized_start=242
-  _globals['_LISTBACKENDSRESPONSE']._serialized_end=336
-  _globals['_CHECKBACKENDREQUEST']._serialized_start=338
-  _globals['_CHECKBACKENDREQUEST']._serialized_end=405
-  _globals['_BACKENDSERVICE']._serialized_start=408
-  _globals['_BACKENDSERVICE']._serialized_end=650
+  _globals['_LISTBACKENDSREQUEST']._serialized_end=262
+  _globals['_LISTBACKENDSRESPONSE']._serialized_start=264
+  _globals['_LISTBACKENDSRESPONSE']._serialized_end=358
+  _globals['_CHECKBACKENDREQUEST']._serialized_start=360
+  _globals['_CHECKBACKENDREQUEST']._serialized_end=427
+  _globals['_BACKENDSERVICE']._serialized_start=430
+  _globals['_BACKENDSERVICE']._serialized_end=672
 # @@protoc_insertion_point(module_scope)

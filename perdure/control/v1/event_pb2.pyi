@@ -73,7 +73,7 @@ class Event(_message.Message):
         TYPE_BACKEND_UP: Event._Type.ValueType  # 18
         """TYPE_BACKEND_UP: a backend that had failed answers again."""
         TYPE_ENGINE_STATE: Event._Type.ValueType  # 19
-        """TYPE_ENGINE_STATE: the engine is ready, failed or stopped; `state` in the context says which."""
+        """TYPE_ENGINE_STATE: the engine is loading, ready, failed or stopped; the context has `state`."""
         TYPE_ENGINE_WARNING: Event._Type.ValueType  # 20
         """TYPE_ENGINE_WARNING: the engine warns, of a disk or a limit; `name` in the context is stable."""
         TYPE_ENGINE_ERROR: Event._Type.ValueType  # 21
@@ -129,7 +129,7 @@ class Event(_message.Message):
     TYPE_BACKEND_UP: Event.Type.ValueType  # 18
     """TYPE_BACKEND_UP: a backend that had failed answers again."""
     TYPE_ENGINE_STATE: Event.Type.ValueType  # 19
-    """TYPE_ENGINE_STATE: the engine is ready, failed or stopped; `state` in the context says which."""
+    """TYPE_ENGINE_STATE: the engine is loading, ready, failed or stopped; the context has `state`."""
     TYPE_ENGINE_WARNING: Event.Type.ValueType  # 20
     """TYPE_ENGINE_WARNING: the engine warns, of a disk or a limit; `name` in the context is stable."""
     TYPE_ENGINE_ERROR: Event.Type.ValueType  # 21
@@ -227,7 +227,7 @@ class Event(_message.Message):
 
     @_builtins.property
     def context(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """context has what else is known, by stable names; each type's stand in docs/operations/events.md."""
+        """context has what else is known, by stable names; docs/operations/events.md has each type's."""
 
     def __init__(
         self,

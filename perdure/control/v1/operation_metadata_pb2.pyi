@@ -24,7 +24,10 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class OperationMetadata(_message.Message):
-    """OperationMetadata says what an Operation is for and how far it is."""
+    """OperationMetadata says what an Operation is for and how far it is. The filter of ListOperations
+    takes terms joined with ` AND `: `done = false`, `kind = KIND_RESTORE_SNAPSHOT`, `state = FAILED`
+    (RUNNING, DONE, FAILED or CANCELLED), `target = "snapshots/{id}"`.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

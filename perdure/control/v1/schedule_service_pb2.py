@@ -29,7 +29,7 @@ from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mas
 from perdure.control.v1 import schedule_pb2 as perdure_dot_control_dot_v1_dot_schedule__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)perdure/control/v1/schedule_service.proto\x12\x12perdure.control.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a#google/longrunning/operations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a!perdure/control/v1/schedule.proto\"\x82\x01\n\x15\x43reateScheduleRequest\x12\x19\n\x0bschedule_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x34\n\x08schedule\x18\x02 \x01(\x0b\x32\x1c.perdure.control.v1.ScheduleB\x04\xe2\x41\x01\x02\x12\x18\n\nrequest_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"(\n\x12GetScheduleRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"I\n\x14ListSchedulesRequest\x12\x17\n\tpage_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"a\n\x15ListSchedulesResponse\x12/\n\tschedules\x18\x01 \x03(\x0b\x32\x1c.perdure.control.v1.Schedule\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x9e\x01\n\x15UpdateScheduleRequest\x12\x34\n\x08schedule\x18\x01 \x01(\x0b\x32\x1c.perdure.control.v1.ScheduleB\x04\xe2\x41\x01\x02\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\x12\x18\n\nrequest_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"Y\n\x15\x44\x65leteScheduleRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\x04\x65tag\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x18\n\nrequest_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"B\n\x12RunScheduleRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\nrequest_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x32\xcf\x04\n\x0fScheduleService\x12Y\n\x0e\x43reateSchedule\x12).perdure.control.v1.CreateScheduleRequest\x1a\x1c.perdure.control.v1.Schedule\x12S\n\x0bGetSchedule\x12&.perdure.control.v1.GetScheduleRequest\x1a\x1c.perdure.control.v1.Schedule\x12\x64\n\rListSchedules\x12(.perdure.control.v1.ListSchedulesRequest\x1a).perdure.control.v1.ListSchedulesResponse\x12Y\n\x0eUpdateSchedule\x12).perdure.control.v1.UpdateScheduleRequest\x1a\x1c.perdure.control.v1.Schedule\x12S\n\x0e\x44\x65leteSchedule\x12).perdure.control.v1.DeleteScheduleRequest\x1a\x16.google.protobuf.Empty\x12v\n\x0bRunSchedule\x12&.perdure.control.v1.RunScheduleRequest\x1a\x1d.google.longrunning.Operation\" \xca\x41\x1d\n\x08Snapshot\x12\x11OperationMetadatab\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)perdure/control/v1/schedule_service.proto\x12\x12perdure.control.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a#google/longrunning/operations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a!perdure/control/v1/schedule.proto\"\x82\x01\n\x15\x43reateScheduleRequest\x12\x19\n\x0bschedule_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x34\n\x08schedule\x18\x02 \x01(\x0b\x32\x1c.perdure.control.v1.ScheduleB\x04\xe2\x41\x01\x02\x12\x18\n\nrequest_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"(\n\x12GetScheduleRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"_\n\x14ListSchedulesRequest\x12\x17\n\tpage_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06\x66ilter\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"a\n\x15ListSchedulesResponse\x12/\n\tschedules\x18\x01 \x03(\x0b\x32\x1c.perdure.control.v1.Schedule\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x9e\x01\n\x15UpdateScheduleRequest\x12\x34\n\x08schedule\x18\x01 \x01(\x0b\x32\x1c.perdure.control.v1.ScheduleB\x04\xe2\x41\x01\x02\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\x12\x18\n\nrequest_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"Y\n\x15\x44\x65leteScheduleRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\x04\x65tag\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x18\n\nrequest_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"B\n\x12RunScheduleRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\nrequest_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x32\xcf\x04\n\x0fScheduleService\x12Y\n\x0e\x43reateSchedule\x12).perdure.control.v1.CreateScheduleRequest\x1a\x1c.perdure.control.v1.Schedule\x12S\n\x0bGetSchedule\x12&.perdure.control.v1.GetScheduleRequest\x1a\x1c.perdure.control.v1.Schedule\x12\x64\n\rListSchedules\x12(.perdure.control.v1.ListSchedulesRequest\x1a).perdure.control.v1.ListSchedulesResponse\x12Y\n\x0eUpdateSchedule\x12).perdure.control.v1.UpdateScheduleRequest\x1a\x1c.perdure.control.v1.Schedule\x12S\n\x0e\x44\x65leteSchedule\x12).perdure.control.v1.DeleteScheduleRequest\x1a\x16.google.protobuf.Empty\x12v\n\x0bRunSchedule\x12&.perdure.control.v1.RunScheduleRequest\x1a\x1d.google.longrunning.Operation\" \xca\x41\x1d\n\x08Snapshot\x12\x11OperationMetadatab\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -48,6 +48,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTSCHEDULESREQUEST'].fields_by_name['page_size']._serialized_options = b'\342A\001\001'
   _globals['_LISTSCHEDULESREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTSCHEDULESREQUEST'].fields_by_name['page_token']._serialized_options = b'\342A\001\001'
+  _globals['_LISTSCHEDULESREQUEST'].fields_by_name['filter']._loaded_options = None
+  _globals['_LISTSCHEDULESREQUEST'].fields_by_name['filter']._serialized_options = b'\342A\001\001'
   _globals['_UPDATESCHEDULEREQUEST'].fields_by_name['schedule']._loaded_options = None
   _globals['_UPDATESCHEDULEREQUEST'].fields_by_name['schedule']._serialized_options = b'\342A\001\002'
   _globals['_UPDATESCHEDULEREQUEST'].fields_by_name['update_mask']._loaded_options = None
@@ -71,15 +73,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETSCHEDULEREQUEST']._serialized_start=366
   _globals['_GETSCHEDULEREQUEST']._serialized_end=406
   _globals['_LISTSCHEDULESREQUEST']._serialized_start=408
-  _globals['_LISTSCHEDULESREQUEST']._serialized_end=481
-  _globals['_LISTSCHEDULESRESPONSE']._serialized_start=483
-  _globals['_LISTSCHEDULESRESPONSE']._serialized_end=580
-  _globals['_UPDATESCHEDULEREQUEST']._serialized_start=583
-  _globals['_UPDATESCHEDULEREQUEST']._serialized_end=741
-  _globals['_DELETESCHEDULEREQUEST']._serialized_start=743
-  _globals['_DELETESCHEDULEREQUEST']._serialized_end=832
-  _globals['_RUNSCHEDULEREQUEST']._serialized_start=834
-  _globals['_RUNSCHEDULEREQUEST']._serialized_end=900
-  _globals['_SCHEDULESERVICE']._serialized_start=903
-  _globals['_SCHEDULESERVICE']._serialized_end=1494
+  _globals['_LISTSCHEDULESREQUEST']._serialized_end=503
+  _globals['_LISTSCHEDULESRESPONSE']._serialized_start=505
+  _globals['_LISTSCHEDULESRESPONSE']._serialized_end=602
+  _globals['_UPDATESCHEDULEREQUEST']._serialized_start=605
+  _globals['_UPDATESCHEDULEREQUEST']._serialized_end=763
+  _globals['_DELETESCHEDULEREQUEST']._serialized_start=765
+  _globals['_DELETESCHEDULEREQUEST']._serialized_end=854
+  _globals['_RUNSCHEDULEREQUEST']._serialized_start=856
+  _globals['_RUNSCHEDULEREQUEST']._serialized_end=922
+  _globals['_SCHEDULESERVICE']._serialized_start=925
+  _globals['_SCHEDULESERVICE']._serialized_end=1516
 # @@protoc_insertion_point(module_scope)

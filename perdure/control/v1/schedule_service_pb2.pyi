@@ -86,21 +86,29 @@ class ListSchedulesRequest(_message.Message):
 
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """page_size is the largest number of schedules to answer. Unset or 0 means 100; more than 1000 is
     taken as 1000.
     """
     page_token: _builtins.str
-    """page_token is `next_page_token` of the page before. Unset means the first page."""
+    """page_token is `next_page_token` of the page before, whose filter must be repeated. Unset means
+    the first page.
+    """
+    filter: _builtins.str
+    """filter keeps the schedules for which every term holds, joined with ` AND `: `paused = true`,
+    `backend = "backends/local"` (those that store there, named or not). Unset means all.
+    """
     def __init__(
         self,
         *,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        filter: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

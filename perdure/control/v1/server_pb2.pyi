@@ -343,6 +343,12 @@ class Config(_message.Message):
 
     DIRECTIVES_FIELD_NUMBER: _builtins.int
     SETTINGS_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    etag: _builtins.str
+    """etag changes whenever the value of any directive does, whoever changed it and whichever are
+    answered here. Sent back with UpdateConfig, it makes the change fail with ABORTED when somebody
+    else was faster.
+    """
     @_builtins.property
     def directives(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """directives are the engine's, under Redis's names, such as `save` or `maxmemory`, as CONFIG GET
@@ -361,10 +367,11 @@ class Config(_message.Message):
         *,
         directives: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         settings: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        etag: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["directives", b"directives", "settings", b"settings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["directives", b"directives", "etag", b"etag", "settings", b"settings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -27,7 +27,7 @@ from google.longrunning import operations_pb2 as google_dot_longrunning_dot_oper
 from perdure.control.v1 import server_pb2 as perdure_dot_control_dot_v1_dot_server__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'perdure/control/v1/server_service.proto\x12\x12perdure.control.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a#google/longrunning/operations.proto\x1a\x1fperdure/control/v1/server.proto\"\x18\n\x16GetServerStatusRequest\"z\n\x16RestoreSnapshotRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07\x62\x61\x63kend\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1b\n\rvalidate_only\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x18\n\nrequest_id\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\")\n\x10GetConfigRequest\x12\x15\n\x07pattern\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\"\xb5\x01\n\x13UpdateConfigRequest\x12Q\n\ndirectives\x18\x01 \x03(\x0b\x32\x37.perdure.control.v1.UpdateConfigRequest.DirectivesEntryB\x04\xe2\x41\x01\x02\x12\x18\n\nrequest_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x1a\x31\n\x0f\x44irectivesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x32\x9a\x03\n\rServerService\x12_\n\x0fGetServerStatus\x12*.perdure.control.v1.GetServerStatusRequest\x1a .perdure.control.v1.ServerStatus\x12\x83\x01\n\x0fRestoreSnapshot\x12*.perdure.control.v1.RestoreSnapshotRequest\x1a\x1d.google.longrunning.Operation\"%\xca\x41\"\n\rRestoreResult\x12\x11OperationMetadata\x12M\n\tGetConfig\x12$.perdure.control.v1.GetConfigRequest\x1a\x1a.perdure.control.v1.Config\x12S\n\x0cUpdateConfig\x12\'.perdure.control.v1.UpdateConfigRequest\x1a\x1a.perdure.control.v1.Configb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'perdure/control/v1/server_service.proto\x12\x12perdure.control.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a#google/longrunning/operations.proto\x1a\x1fperdure/control/v1/server.proto\"\x18\n\x16GetServerStatusRequest\"z\n\x16RestoreSnapshotRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07\x62\x61\x63kend\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1b\n\rvalidate_only\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x18\n\nrequest_id\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\")\n\x10GetConfigRequest\x12\x15\n\x07pattern\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\"\xc9\x01\n\x13UpdateConfigRequest\x12Q\n\ndirectives\x18\x01 \x03(\x0b\x32\x37.perdure.control.v1.UpdateConfigRequest.DirectivesEntryB\x04\xe2\x41\x01\x02\x12\x18\n\nrequest_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x12\n\x04\x65tag\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x1a\x31\n\x0f\x44irectivesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x32\x9a\x03\n\rServerService\x12_\n\x0fGetServerStatus\x12*.perdure.control.v1.GetServerStatusRequest\x1a .perdure.control.v1.ServerStatus\x12\x83\x01\n\x0fRestoreSnapshot\x12*.perdure.control.v1.RestoreSnapshotRequest\x1a\x1d.google.longrunning.Operation\"%\xca\x41\"\n\rRestoreResult\x12\x11OperationMetadata\x12M\n\tGetConfig\x12$.perdure.control.v1.GetConfigRequest\x1a\x1a.perdure.control.v1.Config\x12S\n\x0cUpdateConfig\x12\'.perdure.control.v1.UpdateConfigRequest\x1a\x1a.perdure.control.v1.Configb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -50,6 +50,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UPDATECONFIGREQUEST'].fields_by_name['directives']._serialized_options = b'\342A\001\002'
   _globals['_UPDATECONFIGREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_UPDATECONFIGREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001'
+  _globals['_UPDATECONFIGREQUEST'].fields_by_name['etag']._loaded_options = None
+  _globals['_UPDATECONFIGREQUEST'].fields_by_name['etag']._serialized_options = b'\342A\001\001'
   _globals['_SERVERSERVICE'].methods_by_name['RestoreSnapshot']._loaded_options = None
   _globals['_SERVERSERVICE'].methods_by_name['RestoreSnapshot']._serialized_options = b'\312A\"\n\rRestoreResult\022\021OperationMetadata'
   _globals['_GETSERVERSTATUSREQUEST']._serialized_start=166
@@ -59,9 +61,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETCONFIGREQUEST']._serialized_start=316
   _globals['_GETCONFIGREQUEST']._serialized_end=357
   _globals['_UPDATECONFIGREQUEST']._serialized_start=360
-  _globals['_UPDATECONFIGREQUEST']._serialized_end=541
-  _globals['_UPDATECONFIGREQUEST_DIRECTIVESENTRY']._serialized_start=492
-  _globals['_UPDATECONFIGREQUEST_DIRECTIVESENTRY']._serialized_end=541
-  _globals['_SERVERSERVICE']._serialized_start=544
-  _globals['_SERVERSERVICE']._serialized_end=954
+  _globals['_UPDATECONFIGREQUEST']._serialized_end=561
+  _globals['_UPDATECONFIGREQUEST_DIRECTIVESENTRY']._serialized_start=512
+  _globals['_UPDATECONFIGREQUEST_DIRECTIVESENTRY']._serialized_end=561
+  _globals['_SERVERSERVICE']._serialized_start=564
+  _globals['_SERVERSERVICE']._serialized_end=974
 # @@protoc_insertion_point(module_scope)

@@ -130,8 +130,16 @@ class UpdateConfigRequest(_message.Message):
 
     DIRECTIVES_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """request_id makes a repeat safe: a second request with it answers the first one's result."""
+    """request_id makes a repeat safe: a second request with it answers the first one's result. It is
+    remembered as long as what it changed lasts: until the next start of the server, after which a
+    repeat makes the change again.
+    """
+    etag: _builtins.str
+    """etag, when set, makes the change fail with ABORTED if any directive has changed since it was
+    answered in a Config. Unset makes the change in any case.
+    """
     @_builtins.property
     def directives(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """directives are the values to set, by Redis's names. At least one."""
@@ -141,10 +149,11 @@ class UpdateConfigRequest(_message.Message):
         *,
         directives: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         request_id: _builtins.str = ...,
+        etag: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["directives", b"directives", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["directives", b"directives", "etag", b"etag", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
