@@ -12,7 +12,7 @@ from sidecar.clone_record import CloneState
 from sidecar.failpoints import add_observer
 from sidecar.model import OperationKind, OperationState
 from sidecar.paging import ListRequest
-from sidecar.usecases import CreateClone
+from sidecar.usecases import CreateClone, OperationFilter
 from tests.support.fake_provisioner import folders_below
 from tests.unit.sidecar.test_clones import CloneBench
 
@@ -70,7 +70,7 @@ async def make_and_delete(bench: CloneBench) -> None:
 
 def state_of(bench: CloneBench, kind: OperationKind) -> OperationState:
     """Return how the one operation of a kind stands."""
-    [operation] = bench.core.ground.operations.list(ListRequest(), kind).items
+    [operation] = bench.core.ground.operations.list(ListRequest(), OperationFilter(kind)).items
     return operation.state
 
 
