@@ -19,6 +19,7 @@ from sidecar.catalogue import open_catalogue
 from tests.faults.test_kills import SNAPSHOT_STEPS, assert_nothing_left_over
 from tests.support.dataset import write_strings
 from tests.support.processes import Sidecar, wait_for
+from tests.support.s3_server import CREDENTIALS, VersityGateway
 
 KEYS = 500
 NEED_ALL = {"snapshot.shipped", "snapshot.cleaned"}  # reached when every backend has it
@@ -107,3 +108,46 @@ def test_due_time_has_one_snapshot_on_each_backend_however_it_was_killed(
         assert sidecar.digest() == digest
     for backend in ("near", "far"):
         assert len(list((tmp_path / backend).rglob("manifest.json"))) == 1
+
+
+@pytest.mark.parametrize(
+    "kill",
+    [
+        # The first hit is one backend's, the second the other's.
+        *(f"{step}=kill" for step in ("snapshot.packed", "snapshot.payload_put")),
+        *(f"{step}=kill@2" for step in ("snapshot.payload_put", "snapshot.manifest_put")),
+        "snapshot.catalogued=kill@2",
+        "snapshot.shipped=kill",
+    ],
+)
+def test_due_time_has_one_snapshot_on_a_folder_and_on_a_real_store(
+    tmp_path: Path, prepared: tuple[Path, str], kill: str
+) -> None:
+    """The store is killed with the process; it is back a start later, and nothing was doubled."""
+    folder, digest = prepared
+    place = tmp_path / "sidecar"
+    shutil.copytree(folder, place)
+    with VersityGateway(tmp_path / "store") as store:
+        store.make_bucket("bucket")
+        config = CONFIG.replace(
+            '[backends.far]\npath = "far/snapshots"',
+            '[backends.far]\ntype = "s3"\nbucket = "bucket"\nstore = "versitygw"\n'
+            f'endpoint_url = "{store.endpoint_url}"',
+        )
+        env = {**CREDENTIALS, "PERDURE_FAILPOINTS": kill}
+        with Sidecar(place, config=config, env=env, is_awaited=False) as sidecar:
+            assert sidecar.wait() == -9, f"{kill} was never reached: {sidecar.tail()}"
+        store.kill()
+        with Sidecar(place, config=config, env=CREDENTIALS) as sidecar:
+            wait_for(lambda: "backends/near" in copies(sidecar), "the folder to have it")
+            sidecar.kill()
+        store.start()
+        with Sidecar(place, config=config, env=CREDENTIALS) as sidecar:
+            both = ["backends/far", "backends/near"]
+            wait_for(lambda: copies(sidecar) == both, "the store to have it, too")
+            (found,) = of_the_schedule(sidecar)
+            assert sidecar.json("snapshot", "verify", found["name"])["state"] == "STATE_AVAILABLE"
+            assert_nothing_left_over(sidecar)
+            assert sidecar.digest() == digest
+        assert len([key for key in store.keys("bucket") if "manifest" in key]) == 1
+        assert store.uploads("bucket") == []
