@@ -41,11 +41,13 @@ S = TypeVar("S")
 class AsyncDriver:
     """An asyncio connection to one door. Belongs to the loop that it was made in."""
 
+    channel_options = CHANNEL_OPTIONS
+
     def __init__(self, target: str, deadline_seconds: float = DEADLINE_SECONDS) -> None:
         """Open a channel to `target` (host:port). Nothing is sent before the first verb."""
         self.target = target
         self.deadline_seconds = deadline_seconds
-        self._channel = grpc.aio.insecure_channel(target, options=CHANNEL_OPTIONS)
+        self._channel = grpc.aio.insecure_channel(target, options=self.channel_options)
 
     async def __aenter__(self) -> Self:
         return self

@@ -9,13 +9,20 @@ async for entry in client.scan("user:*"):
 from __future__ import annotations
 
 from perdure.aio_driver import AsyncDriver
-from perdure.data_client import DATA_DEADLINE_SECONDS, DATA_TARGET, DataMethods
+from perdure.data_client import (
+    DATA_CHANNEL_OPTIONS,
+    DATA_DEADLINE_SECONDS,
+    DATA_TARGET,
+    DataMethods,
+)
 from perdure.data_values import Durability
 from perdure.pipelines import BATCH_COMMANDS, AsyncPipeline, new_core
 
 
 class AsyncDataClient(AsyncDriver, DataMethods[AsyncDriver]):
     """An asyncio client of one server's data door. Belongs to the loop it was made in."""
+
+    channel_options = DATA_CHANNEL_OPTIONS
 
     def __init__(
         self, target: str = DATA_TARGET, deadline_seconds: float = DATA_DEADLINE_SECONDS

@@ -11,12 +11,18 @@ from __future__ import annotations
 
 from perdure import data_verbs
 from perdure.data_values import Durability
-from perdure.driver import Driver
+from perdure.driver import CHANNEL_OPTIONS, Driver
 from perdure.methods import D_co, Methods, feed, method
 from perdure.pipelines import BATCH_COMMANDS, Pipeline, new_core
 
 DATA_TARGET = "127.0.0.1:6380"
 DATA_DEADLINE_SECONDS = 5.0
+# Bounds are the server's: an answer refused here would hide what a write did.
+DATA_CHANNEL_OPTIONS = [
+    *((name, value) for name, value in CHANNEL_OPTIONS if not name.endswith("_message_length")),
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+]
 
 
 class DataMethods(Methods[D_co]):
@@ -42,6 +48,8 @@ class DataClient(Driver, DataMethods[Driver]):
     ...     other.get("greeting") is None
     True
     """
+
+    channel_options = DATA_CHANNEL_OPTIONS
 
     def __init__(
         self, target: str = DATA_TARGET, deadline_seconds: float = DATA_DEADLINE_SECONDS

@@ -1,7 +1,7 @@
 """What a client can ask of the data door, one function an rpc, written once for sync and asyncio.
 
 Reads are repeated while that can help. A write is repeated only when the server said itself that
-nothing was executed (LOADING, BUSY, MISCONF); when its answer is lost it ends with
+nothing was executed (LOADING, BUSY ...); when its answer is lost it ends with
 OutcomeUnknownError, unless `repeat_unknown` says that a second execution does no harm. The examples
 run against a real server, in order, on an empty one (tests/integration/test_client_examples.py).
 """
@@ -60,7 +60,7 @@ Res = TypeVar("Res", bound=Message)
 SERVICE = "/perdure.data.v1.DataService/"
 SCAN_SECONDS = 60.0  # of one stream; a longer scan goes on from its cursor
 # The server's word that it executed nothing and that a later repeat may do.
-_UNTOUCHED = frozenset({"LOADING", "BUSY", "MISCONF"})
+_UNTOUCHED = frozenset({"LOADING", "BUSY", "MISCONF", "OVERLOADED", "STOPPING"})
 _LOST = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED", "UNKNOWN", "INTERNAL"})
 
 

@@ -52,11 +52,13 @@ CHANNEL_OPTIONS: list[tuple[str, int | str]] = [
 class Driver:
     """A blocking connection to one door. Safe to share between threads; close it when done."""
 
+    channel_options = CHANNEL_OPTIONS
+
     def __init__(self, target: str, deadline_seconds: float = DEADLINE_SECONDS) -> None:
         """Open a channel to `target` (host:port). Nothing is sent before the first verb."""
         self.target = target
         self.deadline_seconds = deadline_seconds
-        self._channel = grpc.insecure_channel(target, options=CHANNEL_OPTIONS)
+        self._channel = grpc.insecure_channel(target, options=self.channel_options)
 
     def __enter__(self) -> Self:
         return self

@@ -136,6 +136,7 @@ _BY_CODE: dict[str, type[PerdureError]] = {
     "BUSY": UnavailableError,
     "MISCONF": UnavailableError,
     "NOPERM": NotAllowedError,
+    "OUTCOME_UNKNOWN": OutcomeUnknownError,
 }
 _BY_STATUS: dict[str, type[PerdureError]] = {
     "INVALID_ARGUMENT": InvalidRequestError,

@@ -88,6 +88,14 @@ def test_binary_keys_values_and_many_keys_come_back(client: DataClient) -> None:
     assert found == entries
 
 
+def test_answers_larger_than_grpcs_own_bound_arrive(client: DataClient) -> None:
+    """GRPC's default is 4 MiB; the server's is 64."""
+    client.set("large", bytes(30 << 20))
+    found = client.get("large")
+    assert found is not None
+    assert len(found) == 30 << 20
+
+
 def test_transaction_is_one_step_or_nothing(client: DataClient) -> None:
     client.set("tx:a", "10")
     moved = client.transact(
