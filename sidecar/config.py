@@ -164,6 +164,15 @@ class BackendTable(BaseModel):
         return dict(self.model_extra or {})
 
 
+class RetentionTable(_Table):
+    """`[schedules.<name>.retention.<backend>]`: what is kept there, instead."""
+
+    keep_last: int | None = Field(default=None, ge=0)
+    keep_within: int | None = Field(default=None, ge=0)
+
+    _spans = field_validator("keep_within", mode="before")(parse_span)
+
+
 class ScheduleTable(_Table):
     """`[schedules.<name>]`."""
 
@@ -173,6 +182,7 @@ class ScheduleTable(_Table):
     backends: tuple[str, ...] = ()
     keep_last: int | None = Field(default=None, ge=0)
     keep_within: int | None = Field(default=None, ge=0)
+    retention: dict[str, RetentionTable] = Field(default_factory=dict)
     compression: Compression | None = None
     paused: bool = False
 
@@ -191,6 +201,10 @@ class ScheduleTable(_Table):
             time_zone=self.time_zone,
             backends=self.backends,
             retention=Retention(self.keep_last, self.keep_within),
+            backend_retention={
+                name: Retention(table.keep_last, table.keep_within)
+                for name, table in self.retention.items()
+            },
             compression=self.compression,
             is_paused=self.paused,
         )

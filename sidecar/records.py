@@ -79,7 +79,11 @@ def decode_server(fields: Fields) -> ServerRecord:
 
 
 def encode_spec(spec: ScheduleSpec) -> JsonObject:
-    """Return a schedule's spec."""
+    """Return a schedule's spec; what came after the first version is there when it is set."""
+    by_backend: JsonObject = {
+        name: {"keep_last": kept.keep_last, "keep_within_seconds": kept.keep_within_seconds}
+        for name, kept in sorted(spec.backend_retention.items())
+    }
     return {
         "preset": spec.preset.value if spec.preset else None,
         "cron": spec.cron,
@@ -89,6 +93,7 @@ def encode_spec(spec: ScheduleSpec) -> JsonObject:
         "keep_within_seconds": spec.retention.keep_within_seconds,
         "compression": spec.compression.value if spec.compression else None,
         "is_paused": spec.is_paused,
+        **({"backend_retention": by_backend} if by_backend else {}),
     }
 
 
@@ -100,12 +105,22 @@ def decode_spec(fields: Fields) -> ScheduleSpec:
         cron=fields.maybe_text("cron"),
         time_zone=fields.text("time_zone"),
         backends=fields.texts("backends"),
-        retention=Retention(
-            fields.maybe_number("keep_last"), fields.maybe_number("keep_within_seconds")
-        ),
+        retention=_decode_retention(fields),
+        backend_retention=_decode_by_backend(fields),
         compression=_enum(Compression, fields, "compression") if has_compression else None,
         is_paused=fields.flag("is_paused"),
     )
+
+
+def _decode_retention(fields: Fields) -> Retention:
+    return Retention(fields.maybe_number("keep_last"), fields.maybe_number("keep_within_seconds"))
+
+
+def _decode_by_backend(fields: Fields) -> dict[str, Retention]:
+    if not fields.has("backend_retention"):
+        return {}
+    by_backend = fields.child("backend_retention")
+    return {name: _decode_retention(by_backend.child(name)) for name in by_backend.names()}
 
 
 def encode_schedule(schedule: Schedule) -> JsonObject:

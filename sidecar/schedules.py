@@ -200,15 +200,19 @@ class Schedules:
         check_timing(spec)
         for name in spec.backends:
             _ = self._ground.storages[name]
-        for value in (spec.retention.keep_last, spec.retention.keep_within_seconds):
-            if value is not None and value < 0:
+        by_backend = {}
+        for name, retention in spec.backend_retention.items():
+            _ = self._ground.storages[name]
+            if spec.backends and name not in spec.backends:
                 raise InvalidArgumentError(
-                    "retention is negative", hint="Leave it out to keep everything."
+                    f"retention is given for backend {name!r}, on which nothing is stored",
+                    hint="Name it among the schedule's backends, too.",
+                    context={"backend": name},
                 )
-        retention = Retention(
-            spec.retention.keep_last or None, spec.retention.keep_within_seconds or None
+            by_backend[name] = _checked_retention(retention)
+        return replace(
+            spec, retention=_checked_retention(spec.retention), backend_retention=by_backend
         )
-        return replace(spec, retention=retention)
 
     async def _put(self, schedule: Schedule) -> None:
         """Put a revision on every backend; one is enough, the others get it when they are back.
@@ -326,6 +330,16 @@ async def put_revision(ground: Ground, storage: Storage, schedule: Schedule) -> 
     """Put one revision on one backend."""
     key = ground.identity.layout.schedule(schedule.schedule_id, schedule.revision)
     await storage.put_bytes(key, encode_document(encode_schedule(schedule)))
+
+
+def _checked_retention(retention: Retention) -> Retention:
+    """Return it with 0 as what it means: no such rule."""
+    for value in (retention.keep_last, retention.keep_within_seconds):
+        if value is not None and value < 0:
+            raise InvalidArgumentError(
+                "retention is negative", hint="Leave it out to keep everything."
+            )
+    return Retention(retention.keep_last or None, retention.keep_within_seconds or None)
 
 
 def _with_default_retention(spec: ScheduleSpec) -> ScheduleSpec:

@@ -29,7 +29,7 @@ from perdure.cli.show import show_duration, show_enum, show_time
 from perdure.cli.snapshot import print_started
 from perdure.cli.waiting import wait_for
 from perdure.control.v1 import compression_pb2
-from perdure.control.v1.schedule_pb2 import Schedule
+from perdure.control.v1.schedule_pb2 import RetentionPolicy, Schedule
 from perdure.errors import error_from_status
 from perdure.names import Collection, full_name, short_id
 
@@ -78,6 +78,26 @@ KeepLastOption = Annotated[
 KeepWithinOption = Annotated[
     str | None, typer.Option("--keep-within", help="Keep what is younger, such as 36h or 30d.")
 ]
+KeepLastOnOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--keep-last-on",
+        metavar="BACKEND=N",
+        help="On this backend, keep this many instead; may be said again.",
+    ),
+]
+KeepWithinOnOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--keep-within-on",
+        metavar="BACKEND=SPAN",
+        help="On this backend, keep what is younger instead; may be said again.",
+    ),
+]
+SameOnAllOption = Annotated[
+    bool,
+    typer.Option("--same-on-all", help="Keep on every backend what --keep-* without -on says."),
+]
 PausedOption = Annotated[
     bool | None, typer.Option("--paused/--not-paused", help="Whether it is never due.")
 ]
@@ -93,6 +113,8 @@ def create_schedule(
     backend: BackendsOption = None,
     keep_last: KeepLastOption = None,
     keep_within: KeepWithinOption = None,
+    keep_last_on: KeepLastOnOption = None,
+    keep_within_on: KeepWithinOnOption = None,
     compression: CompressionOption = None,
     *,
     paused: PausedOption = None,
@@ -102,6 +124,7 @@ def create_schedule(
     wanted, _ = _read_options(
         preset, cron, time_zone, backend, keep_last, keep_within, compression, paused
     )
+    _read_by_backend(wanted, keep_last_on, keep_within_on)
     if wanted.WhichOneof("timing") is None:
         raise typer.BadParameter("say when: --preset hourly|every-12h|daily, or --cron LINE")
     _print(session, session.run(verbs.create_schedule(schedule, wanted)))
@@ -117,16 +140,24 @@ def update_schedule(
     backend: BackendsOption = None,
     keep_last: KeepLastOption = None,
     keep_within: KeepWithinOption = None,
+    keep_last_on: KeepLastOnOption = None,
+    keep_within_on: KeepWithinOnOption = None,
     compression: CompressionOption = None,
     etag: EtagOption = "",
     *,
+    same_on_all: SameOnAllOption = False,
     paused: PausedOption = None,
 ) -> None:
-    """Change what is named; everything else stays."""
+    """Change what is named; everything else stays. The `-on` options replace each other's."""
     session = session_of(context)
     wanted, fields = _read_options(
         preset, cron, time_zone, backend, keep_last, keep_within, compression, paused
     )
+    _read_by_backend(wanted, keep_last_on, keep_within_on)
+    if same_on_all and wanted.backend_retention:
+        raise typer.BadParameter("--same-on-all and the -on options exclude each other")
+    if same_on_all or wanted.backend_retention:
+        fields.append("backend_retention")
     if not fields:
         raise typer.BadParameter("say what to change, such as --keep-last 7")
     wanted.name = full_name(Collection.SCHEDULES, schedule)
@@ -238,6 +269,28 @@ def _read_options(
     return wanted, fields
 
 
+def _read_by_backend(
+    wanted: Schedule, keep_last_on: list[str] | None, keep_within_on: list[str] | None
+) -> None:
+    for text in keep_last_on or ():
+        backend, value = _split(text, "--keep-last-on", "s3=720")
+        if not value.isdecimal() or int(value) < 1:
+            raise typer.BadParameter(f"--keep-last-on {text!r}: {value!r} is no number above 0")
+        key = full_name(Collection.BACKENDS, backend)
+        wanted.backend_retention[key].keep_last = int(value)
+    for text in keep_within_on or ():
+        backend, value = _split(text, "--keep-within-on", "s3=90d")
+        key = full_name(Collection.BACKENDS, backend)
+        wanted.backend_retention[key].keep_within.FromTimedelta(parse_span(value))
+
+
+def _split(text: str, option: str, example: str) -> tuple[str, str]:
+    backend, separator, value = text.partition("=")
+    if not backend or not separator or not value:
+        raise typer.BadParameter(f"{option} {text!r}: say backend and value, such as {example}")
+    return backend, value
+
+
 def _timing(schedule: Schedule) -> str:
     if schedule.WhichOneof("timing") == "cron":
         return schedule.cron
@@ -251,11 +304,21 @@ def _compression(schedule: Schedule) -> str:
 
 
 def _retention(schedule: Schedule) -> str:
+    """Say what is kept, and what on single backends: `last 24 (s3: last 720)`."""
+    by_backend = [
+        f"{short_id(name)}: {_rules(schedule.backend_retention[name])}"
+        for name in sorted(schedule.backend_retention)
+    ]
+    rules = _rules(schedule.retention)
+    return f"{rules} ({'; '.join(by_backend)})" if by_backend else rules
+
+
+def _rules(policy: RetentionPolicy) -> str:
     rules = []
-    if schedule.retention.keep_last:
-        rules.append(f"last {schedule.retention.keep_last}")
-    if schedule.retention.HasField("keep_within"):
-        rules.append(f"within {show_duration(schedule.retention.keep_within)}")
+    if policy.keep_last:
+        rules.append(f"last {policy.keep_last}")
+    if policy.HasField("keep_within"):
+        rules.append(f"within {show_duration(policy.keep_within)}")
     return " or ".join(rules) or "all"
 
 

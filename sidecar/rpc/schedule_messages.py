@@ -29,6 +29,7 @@ PATHS = (
     "retention",
     "retention.keep_last",
     "retention.keep_within",
+    "backend_retention",
     "compression",
     "paused",
 )
@@ -54,9 +55,10 @@ def encode_schedule(view: ScheduleView) -> schedule_pb2.Schedule:
         name = wire_name(COMPRESSIONS, spec.compression)
         message.compression = compression_pb2.Compression.Value(name)
     message.retention.SetInParent()
-    message.retention.keep_last = spec.retention.keep_last or 0
-    if spec.retention.keep_within_seconds is not None:
-        set_span(message.retention.keep_within, spec.retention.keep_within_seconds)
+    _encode_retention(spec.retention, message.retention)
+    for backend, kept in spec.backend_retention.items():
+        key = full_name(Collection.BACKENDS, backend)
+        _encode_retention(kept, message.backend_retention[key])
     set_instant(message.next_run_time, status.next_due_at)
     set_instant(message.last_run_time, status.last_run_at)
     set_instant(message.create_time, schedule.created_at)
@@ -77,6 +79,7 @@ def read_new_schedule(message: schedule_pb2.Schedule) -> ScheduleSpec:
         time_zone=message.time_zone or "UTC",
         backends=_read_backends(message),
         retention=_read_retention(message.retention),
+        backend_retention=_read_by_backend(message),
         compression=read_compression(message.compression, "schedule.compression"),
         is_paused=message.paused,
     )
@@ -106,6 +109,8 @@ def merge_schedule(
         spec = replace(spec, time_zone=message.time_zone or "UTC")
     if "backends" in named:
         spec = replace(spec, backends=_read_backends(message))
+    if "backend_retention" in named:
+        spec = replace(spec, backend_retention=_read_by_backend(message))
     if "compression" in named:
         choice = read_compression(message.compression, "schedule.compression")
         spec = replace(spec, compression=choice)
@@ -144,6 +149,19 @@ def _read_backends(message: schedule_pb2.Schedule) -> tuple[str, ...]:
     return tuple(
         read_name(Collection.BACKENDS, name, "schedule.backends") for name in message.backends
     )
+
+
+def _encode_retention(retention: Retention, message: schedule_pb2.RetentionPolicy) -> None:
+    message.keep_last = retention.keep_last or 0
+    if retention.keep_within_seconds is not None:
+        set_span(message.keep_within, retention.keep_within_seconds)
+
+
+def _read_by_backend(message: schedule_pb2.Schedule) -> dict[str, Retention]:
+    return {
+        read_name(Collection.BACKENDS, name, "schedule.backend_retention"): _read_retention(kept)
+        for name, kept in message.backend_retention.items()
+    }
 
 
 def _read_retention(message: schedule_pb2.RetentionPolicy) -> Retention:

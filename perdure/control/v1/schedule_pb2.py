@@ -29,13 +29,15 @@ from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 from perdure.control.v1 import compression_pb2 as perdure_dot_control_dot_v1_dot_compression__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!perdure/control/v1/schedule.proto\x12\x12perdure.control.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a$perdure/control/v1/compression.proto\"\xe8\x05\n\x08Schedule\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x35\n\x06preset\x18\x02 \x01(\x0e\x32#.perdure.control.v1.Schedule.PresetH\x00\x12\x0e\n\x04\x63ron\x18\x03 \x01(\tH\x00\x12\x17\n\ttime_zone\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\x12\x16\n\x08\x62\x61\x63kends\x18\x05 \x03(\tB\x04\xe2\x41\x01\x01\x12<\n\tretention\x18\x06 \x01(\x0b\x32#.perdure.control.v1.RetentionPolicyB\x04\xe2\x41\x01\x01\x12:\n\x0b\x63ompression\x18\x07 \x01(\x0e\x32\x1f.perdure.control.v1.CompressionB\x04\xe2\x41\x01\x01\x12\x14\n\x06paused\x18\x08 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x37\n\rnext_run_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x37\n\rlast_run_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x1b\n\rlast_snapshot\x18\x0b \x01(\tB\x04\xe2\x41\x01\x03\x12,\n\nlast_error\x18\x0c \x01(\x0b\x32\x12.google.rpc.StatusB\x04\xe2\x41\x01\x03\x12\x1a\n\x0cmissed_count\x18\r \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x12\n\x04\x65tag\x18\x10 \x01(\tB\x04\xe2\x41\x01\x01\"[\n\x06Preset\x12\x16\n\x12PRESET_UNSPECIFIED\x10\x00\x12\x11\n\rPRESET_HOURLY\x10\x01\x12\x14\n\x10PRESET_EVERY_12H\x10\x02\x12\x10\n\x0cPRESET_DAILY\x10\x03\x42\x08\n\x06timing\"`\n\x0fRetentionPolicy\x12\x17\n\tkeep_last\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x34\n\x0bkeep_within\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!perdure/control/v1/schedule.proto\x12\x12perdure.control.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a$perdure/control/v1/compression.proto\"\x9b\x07\n\x08Schedule\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x35\n\x06preset\x18\x02 \x01(\x0e\x32#.perdure.control.v1.Schedule.PresetH\x00\x12\x0e\n\x04\x63ron\x18\x03 \x01(\tH\x00\x12\x17\n\ttime_zone\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\x12\x16\n\x08\x62\x61\x63kends\x18\x05 \x03(\tB\x04\xe2\x41\x01\x01\x12<\n\tretention\x18\x06 \x01(\x0b\x32#.perdure.control.v1.RetentionPolicyB\x04\xe2\x41\x01\x01\x12:\n\x0b\x63ompression\x18\x07 \x01(\x0e\x32\x1f.perdure.control.v1.CompressionB\x04\xe2\x41\x01\x01\x12\x14\n\x06paused\x18\x08 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x37\n\rnext_run_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x37\n\rlast_run_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x1b\n\rlast_snapshot\x18\x0b \x01(\tB\x04\xe2\x41\x01\x03\x12,\n\nlast_error\x18\x0c \x01(\x0b\x32\x12.google.rpc.StatusB\x04\xe2\x41\x01\x03\x12\x1a\n\x0cmissed_count\x18\r \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x12\n\x04\x65tag\x18\x10 \x01(\tB\x04\xe2\x41\x01\x01\x12S\n\x11\x62\x61\x63kend_retention\x18\x11 \x03(\x0b\x32\x32.perdure.control.v1.Schedule.BackendRetentionEntryB\x04\xe2\x41\x01\x01\x1a\\\n\x15\x42\x61\x63kendRetentionEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x32\n\x05value\x18\x02 \x01(\x0b\x32#.perdure.control.v1.RetentionPolicy:\x02\x38\x01\"[\n\x06Preset\x12\x16\n\x12PRESET_UNSPECIFIED\x10\x00\x12\x11\n\rPRESET_HOURLY\x10\x01\x12\x14\n\x10PRESET_EVERY_12H\x10\x02\x12\x10\n\x0cPRESET_DAILY\x10\x03\x42\x08\n\x06timing\"`\n\x0fRetentionPolicy\x12\x17\n\tkeep_last\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x34\n\x0bkeep_within\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'perdure.control.v1.schedule_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_SCHEDULE_BACKENDRETENTIONENTRY']._loaded_options = None
+  _globals['_SCHEDULE_BACKENDRETENTIONENTRY']._serialized_options = b'8\001'
   _globals['_SCHEDULE'].fields_by_name['name']._loaded_options = None
   _globals['_SCHEDULE'].fields_by_name['name']._serialized_options = b'\342A\001\010'
   _globals['_SCHEDULE'].fields_by_name['time_zone']._loaded_options = None
@@ -64,14 +66,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SCHEDULE'].fields_by_name['update_time']._serialized_options = b'\342A\001\003'
   _globals['_SCHEDULE'].fields_by_name['etag']._loaded_options = None
   _globals['_SCHEDULE'].fields_by_name['etag']._serialized_options = b'\342A\001\001'
+  _globals['_SCHEDULE'].fields_by_name['backend_retention']._loaded_options = None
+  _globals['_SCHEDULE'].fields_by_name['backend_retention']._serialized_options = b'\342A\001\001'
   _globals['_RETENTIONPOLICY'].fields_by_name['keep_last']._loaded_options = None
   _globals['_RETENTIONPOLICY'].fields_by_name['keep_last']._serialized_options = b'\342A\001\001'
   _globals['_RETENTIONPOLICY'].fields_by_name['keep_within']._loaded_options = None
   _globals['_RETENTIONPOLICY'].fields_by_name['keep_within']._serialized_options = b'\342A\001\001'
   _globals['_SCHEDULE']._serialized_start=219
-  _globals['_SCHEDULE']._serialized_end=963
-  _globals['_SCHEDULE_PRESET']._serialized_start=862
-  _globals['_SCHEDULE_PRESET']._serialized_end=953
-  _globals['_RETENTIONPOLICY']._serialized_start=965
-  _globals['_RETENTIONPOLICY']._serialized_end=1061
+  _globals['_SCHEDULE']._serialized_end=1142
+  _globals['_SCHEDULE_BACKENDRETENTIONENTRY']._serialized_start=947
+  _globals['_SCHEDULE_BACKENDRETENTIONENTRY']._serialized_end=1039
+  _globals['_SCHEDULE_PRESET']._serialized_start=1041
+  _globals['_SCHEDULE_PRESET']._serialized_end=1132
+  _globals['_RETENTIONPOLICY']._serialized_start=1144
+  _globals['_RETENTIONPOLICY']._serialized_end=1240
 # @@protoc_insertion_point(module_scope)

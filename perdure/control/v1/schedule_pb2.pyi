@@ -61,6 +61,27 @@ class Schedule(_message.Message):
     PRESET_DAILY: Schedule.Preset.ValueType  # 3
     """PRESET_DAILY is due at 00:00."""
 
+    @_typing.final
+    class BackendRetentionEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        @_builtins.property
+        def value(self) -> Global___RetentionPolicy: ...
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: Global___RetentionPolicy | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     NAME_FIELD_NUMBER: _builtins.int
     PRESET_FIELD_NUMBER: _builtins.int
     CRON_FIELD_NUMBER: _builtins.int
@@ -77,6 +98,7 @@ class Schedule(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
+    BACKEND_RETENTION_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """name is `schedules/{id}`; the id is 1 to 40 of a-z, 0-9 and `-`, and begins with a letter."""
     preset: Global___Schedule.Preset.ValueType
@@ -135,6 +157,13 @@ class Schedule(_message.Message):
     def update_time(self) -> _timestamp_pb2.Timestamp:
         """update_time is when it was last changed by a person; runs do not change it."""
 
+    @_builtins.property
+    def backend_retention(self) -> _containers.MessageMap[_builtins.str, Global___RetentionPolicy]:
+        """backend_retention says for single backends what is kept there instead of what `retention` says:
+        many on a store that costs little, a few on the local disk. The key is `backends/{id}`, which
+        must be among `backends` when these are set. Empty means that `retention` holds on each of them.
+        """
+
     def __init__(
         self,
         *,
@@ -154,10 +183,11 @@ class Schedule(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
         etag: _builtins.str = ...,
+        backend_retention: _abc.Mapping[_builtins.str, Global___RetentionPolicy] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "cron", b"cron", "last_error", b"last_error", "last_run_time", b"last_run_time", "next_run_time", b"next_run_time", "preset", b"preset", "retention", b"retention", "timing", b"timing", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["backends", b"backends", "compression", b"compression", "create_time", b"create_time", "cron", b"cron", "etag", b"etag", "last_error", b"last_error", "last_run_time", b"last_run_time", "last_snapshot", b"last_snapshot", "missed_count", b"missed_count", "name", b"name", "next_run_time", b"next_run_time", "paused", b"paused", "preset", b"preset", "retention", b"retention", "time_zone", b"time_zone", "timing", b"timing", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backend_retention", b"backend_retention", "backends", b"backends", "compression", b"compression", "create_time", b"create_time", "cron", b"cron", "etag", b"etag", "last_error", b"last_error", "last_run_time", b"last_run_time", "last_snapshot", b"last_snapshot", "missed_count", b"missed_count", "name", b"name", "next_run_time", b"next_run_time", "paused", b"paused", "preset", b"preset", "retention", b"retention", "time_zone", b"time_zone", "timing", b"timing", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_timing: _TypeAlias = _typing.Literal["preset", "cron"]  # noqa: Y015
     _WhichOneofArgType_timing: _TypeAlias = _typing.Literal["timing", b"timing"]  # noqa: Y015

@@ -114,8 +114,22 @@ def test_a_schedule_lives(ask: Json) -> None:
     assert (changed["cron"], changed["paused"]) == ("5 * * * *", True)
     assert changed["retention"]["keep_last"] == 7
     assert ask("schedule", "get", "schedules/nightly")["etag"] == "2"
+    _keep_by_backend(ask)
     assert ask("schedule", "delete", "nightly") == {}
     assert ask("schedule", "list") == {"schedules": []}
+
+
+def _keep_by_backend(ask: Json) -> None:
+    """What is kept on one backend is said beside the rest, replaced whole and taken back."""
+    update = ("schedule", "update", "nightly")
+    changed = ask(*update, "--keep-last-on", "s3=720", "--keep-within-on", "s3=90d")
+    assert changed["backend_retention"] == {
+        "backends/s3": {"keep_last": 720, "keep_within": "7776000s"}
+    }
+    changed = ask(*update, "--keep-last-on", "local=3")
+    assert changed["backend_retention"] == {"backends/local": {"keep_last": 3}}
+    assert changed["retention"]["keep_last"] == 7
+    assert ask(*update, "--same-on-all")["backend_retention"] == {}
 
 
 def test_status_and_config_are_resources(plane: FakePlane, ask: Json) -> None:

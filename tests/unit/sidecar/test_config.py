@@ -215,3 +215,13 @@ def test_log_is_found_under_the_names_of_the_last_word(tmp_path: Path) -> None:
     plain = find_data_set(load_settings(None, {}, {}), ServeOptions())
     assert plain.below(tmp_path).log == tmp_path / "appendonlydir" / "appendonly.aof.manifest"
     assert plain.is_logging
+
+
+def test_retention_by_backend_stands_in_a_table_and_in_the_environment(tmp_path: Path) -> None:
+    text = '[schedules.h]\npreset = "hourly"\nkeep_last = 3\n'
+    path = write(tmp_path, text + '[schedules.h.retention.s3]\nkeep_within = "90d"\n')
+    environment = {"PERDURE_SCHEDULES__H__RETENTION__LOCAL__KEEP_LAST": "2"}
+    spec = load_settings(path, environment, {}).settings.schedules["h"].spec()
+    assert spec.retention_on("elsewhere") == Retention(3)
+    assert spec.retention_on("s3") == Retention(None, 90 * 86400)
+    assert spec.retention_on("local") == Retention(2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,22 @@ import pytest
 
 from backends import errors as theirs
 from sidecar.control_plane import CoreOptions
-from sidecar.errors import BackendUnavailableError
+from sidecar.errors import BackendUnavailableError, InvalidArgumentError, NotFoundError
 from sidecar.lanes import RETRY_FIRST, RETRY_MAX, Lane
-from sidecar.model import Compression, Operation, OperationState, Trigger
+from sidecar.model import (
+    Compression,
+    CopyState,
+    Operation,
+    OperationState,
+    Retention,
+    Trigger,
+)
 from sidecar.observe import BackendFigures
 from sidecar.spool import CutTarget, SpooledCut
 from sidecar.usecases import CreateSnapshot
 from tests.support.control_bench import ControlBench, disk_at, until
 from tests.support.driven_clock import DrivenClock
+from tests.support.fake_engine import dump_fake
 from tests.unit.sidecar.test_storage_faults import ScriptedBackend, make_storage
 
 HOUR = timedelta(hours=1)
@@ -174,6 +183,40 @@ async def test_snapshot_goes_only_where_its_schedule_says(tmp_path: Path) -> Non
     for operation in await run_hourly(bench):
         assert (await bench.ended(operation)).state is OperationState.DONE
     assert two.copies() == [["good"]]
+    await bench.stop()
+
+
+async def test_each_backend_keeps_what_its_retention_says(tmp_path: Path) -> None:
+    table = {"preset": "hourly", "keep_last": 3, "retention": {"bad": {"keep_last": 1}}}
+    two = TwoBackends(tmp_path, schedules={"hourly": table})
+    bench = await two.boot()
+    for _ in range(4):
+        for operation in await run_hourly(bench):
+            await bench.ended(operation)
+
+    def living(backend: str) -> int:
+        copies = bench.core.ground.catalogue.copies(backend)
+        return sum(copy.state is CopyState.AVAILABLE for copy in copies)
+
+    assert (living("good"), living("bad")) == (3, 1)
+    schedules = bench.core.control_plane.schedules
+    known = schedules.get("hourly").schedule.spec
+    assert known.backend_retention == {"bad": Retention(1)}
+    with pytest.raises(NotFoundError):
+        await schedules.update("hourly", replace(known, backend_retention={"x": Retention(1)}))
+    with pytest.raises(InvalidArgumentError):
+        await schedules.update("hourly", replace(known, backends=("good",)))
+    bench.engine.rdb.write_bytes(dump_fake({}))
+    await bench.stop()
+    await two.boot()  # read from the database
+    await bench.stop()
+    for path in bench.data_dir.glob("perdure.db*"):
+        path.unlink()
+    bench.tables["schedules"] = {"other": {"preset": "daily"}}
+    await two.boot()  # read from the backends; the configuration has dropped it since
+    found = bench.core.ground.catalogue.find_schedule("hourly")
+    assert found is not None
+    assert found.spec.backend_retention == {"bad": Retention(1)}
     await bench.stop()
 
 
