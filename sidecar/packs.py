@@ -16,7 +16,7 @@ from pathlib import Path
 from backends.source import Digest
 from sidecar.clock import Clock
 from sidecar.errors import InternalError
-from sidecar.local_disk import local_disk_error, step
+from sidecar.local_disk import local_disk_error, step, to_the_end
 from sidecar.model import Compression, Phase, Progress
 from sidecar.observe import Figures
 from sidecar.packing import Stop, pack_zstd
@@ -81,6 +81,7 @@ class Packs:
         pack.stop.set()
         if not pack.task.done():
             pack.task.cancel()  # its thread ends at its next look, and removes its file
+            await asyncio.wait([pack.task])
         elif not pack.task.cancelled() and pack.task.exception() is None:
             path = pack.task.result().path
             await asyncio.to_thread(path.unlink, missing_ok=True)
@@ -108,7 +109,10 @@ class Packs:
 
         on_progress(Progress(Phase.COMPRESS, 0, raw.size_bytes))
         try:
-            digest = await asyncio.to_thread(work)
+            digest = await to_the_end(work, stop.set)
+        except asyncio.CancelledError:
+            path.unlink(missing_ok=True)
+            raise
         except OSError as exc:
             raise local_disk_error(exc, "pack the payload") from exc
         try:

@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import NoReturn, TypeAlias
 
@@ -30,7 +31,7 @@ from sidecar.errors import (
 )
 from sidecar.event_log import About, EventType
 from sidecar.ground import Ground
-from sidecar.local_disk import local_disk_error, step
+from sidecar.local_disk import local_disk_error, step, to_the_end
 from sidecar.model import Phase, Progress
 from sidecar.shipping import ProgressSink, Shipper, ShipResult
 from sidecar.spool import CutTarget, SpooledCut
@@ -96,10 +97,11 @@ class Pipeline:
     def stop(self) -> None:
         """Leave what is cancelled from now on in the spool: the next boot goes on with it."""
         self._is_stopping = True
+        self._shipper.is_stopping = True
 
     def resume(self) -> None:
         """Go on after a stop that was taken back."""
-        self._is_stopping = False
+        self._is_stopping = self._shipper.is_stopping = False
 
     # --- a new cut --------------------------------------------------------------------
 
@@ -129,7 +131,7 @@ class Pipeline:
             await step("snapshot.planned")
             result = await self._cut_file(cut, listener.progress)
             await step("snapshot.cut")
-            cut = await asyncio.to_thread(self._spool.record_cut, cut, result)
+            cut = await to_the_end(partial(self._spool.record_cut, cut, result))
             await step("snapshot.cut_recorded")
         except asyncio.CancelledError:
             await self._give_up(cut)
@@ -155,7 +157,7 @@ class Pipeline:
         _ = self._ground.identity.layout  # an unknown uid must fail before anything is cut
         await self._room.make(self.held())
         async with self._listing_lock:
-            cut = await asyncio.to_thread(self._spool.plan, targets, self._ground.clock.now())
+            cut = await to_the_end(partial(self._spool.plan, targets, self._ground.clock.now()))
             self._active.add(cut.cut_id)
         return cut
 
@@ -246,7 +248,7 @@ class Pipeline:
             ) from exc
         await step("snapshot.verified")
         now = self._ground.clock.now()
-        cut = await asyncio.to_thread(self._spool.record_proof, cut, proof, now)
+        cut = await to_the_end(partial(self._spool.record_proof, cut, proof, now))
         await step("snapshot.proof_recorded")
         self._ground.figures.snapshot_last_verified_at = now
         seconds = self._ground.clock.monotonic() - started

@@ -69,6 +69,7 @@ class Shipper:
             for storage in ground.storages
         }
         self._stored: dict[str, set[tuple[str, str]]] = {}  # by cut: (snapshot, backend)
+        self.is_stopping = False
         self._warned: set[str] = set()  # snapshots whose backends have all gone
 
     def lane(self, backend: str) -> Lane:
@@ -239,23 +240,55 @@ class Shipper:
                 loop.call_soon_threadsafe(on_progress, target, Progress(Phase.STORE, done, total))
 
         on_progress(target, Progress(Phase.STORE, 0, total))
-        await storage.put_file(key, packed.path, packed.digest, tell)
-        await step("snapshot.payload_put")
         manifest = self._manifest(cut, target, payload, packed)
+        try:
+            await storage.put_file(key, packed.path, packed.digest, tell)
+            await step("snapshot.payload_put")
+            is_first = await self._put_manifest(storage, target, manifest, key)
+        except asyncio.CancelledError:
+            await self._undo(storage, target, key)
+            raise
+        if not is_first:
+            return
+        self._figures.observe_phase("snapshot", Phase.STORE, self._clock.monotonic() - started)
+        self._note_stored(storage, target, manifest)
+
+    async def _put_manifest(
+        self, storage: Storage, target: CutTarget, manifest: Manifest, key: str
+    ) -> bool:
+        """Commit; False when another attempt had done so before, whose payload then counts."""
+        layout = self._identity.layout
         try:
             await storage.put_bytes(layout.manifest(target.snapshot_id), encode_manifest(manifest))
         except BlobExistsError:
             # A call that we gave up came through after all, or another attempt did.
-            if await self._find_payload(storage, target) != payload:
+            if await self._find_payload(storage, target) != manifest.payload:
                 await storage.delete(key)
             await self._is_stored(storage, target)
-            return
+            return False
         await step("snapshot.manifest_put")
         self._keep(storage, manifest)
         await step("snapshot.catalogued")
+        return True
+
+    async def _undo(self, storage: Storage, target: CutTarget, key: str) -> None:
+        """Take a payload back whose operation was cancelled, unless its manifest came through.
+
+        A stopping process leaves it: the next boot stores the cut anew, a sweep takes the payload.
+        """
+        if self.is_stopping:
+            return
+
+        async def undo() -> None:
+            with suppress(PerdureError):  # a backend that fails: it is swept later
+                if not await self._is_stored(storage, target):
+                    await storage.delete(key)
+
+        await asyncio.shield(asyncio.create_task(undo()))
+
+    def _note_stored(self, storage: Storage, target: CutTarget, manifest: Manifest) -> None:
         self._figures.snapshot_raw_size_bytes = manifest.raw_size_bytes
         self._figures.snapshot_stored_size_bytes = manifest.stored_size_bytes
-        self._figures.observe_phase("snapshot", Phase.STORE, self._clock.monotonic() - started)
         newest = self._figures.snapshot_last_success_at
         cut_at = manifest.cut_at
         self._figures.snapshot_last_success_at = max(cut_at, newest) if newest else cut_at

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -27,6 +28,7 @@ from sidecar.errors import (
     BackendUnavailableError,
     BlobExistsError,
     BlobNotFoundError,
+    CancelledOperationError,
     CorruptError,
     CutDamagedError,
     ExhaustedError,
@@ -40,6 +42,7 @@ from sidecar.observe import BackendFigures
 
 T = TypeVar("T")
 CALLS_MAX = 8
+CANCEL_WAIT_SECONDS = 2.0
 # Hears when a backend goes down, with the error, and when it is back.
 HealthListener: TypeAlias = Callable[["Storage", PerdureError | None], None]
 
@@ -61,9 +64,12 @@ class _Beat:
         self._time = asyncio.get_running_loop().time
         self.at = self._time()
         self._on_progress = on_progress
+        self.is_over = False
 
     def __call__(self, done: int) -> None:
-        """Hear of progress and pass it on."""
+        """Hear of progress and pass it on; what is raised here ends the transfer."""
+        if self.is_over:
+            raise CancelledOperationError("nobody waits for the transfer any more")
         self.at = self._time()
         if self._on_progress is not None:
             self._on_progress(done)
@@ -245,9 +251,11 @@ class Storage:
             )
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
+        ended = asyncio.Event()
 
         def settle(value: T | None, error: Exception | None) -> None:
             self.figures.calls_running -= 1
+            ended.set()
             if future.done():  # given up: cancelled or past its deadline
                 return
             if error is not None:
@@ -271,6 +279,9 @@ class Storage:
         threading.Thread(target=run, name=f"backend-{self.name}", daemon=True).start()
         try:
             return await self._within(future, seconds, beat)
+        except asyncio.CancelledError:
+            await _let_end(ended, beat)
+            raise
         except _GivenUpError as exc:
             raise BackendTimeoutError(
                 f"backend {self.name} did not answer {operation} within {exc}",
@@ -292,6 +303,15 @@ class Storage:
             return future.result()
         finally:
             future.cancel()  # whatever comes yet, nobody waits for it
+
+
+async def _let_end(ended: asyncio.Event, beat: _Beat | None) -> None:
+    """Give a call that was cancelled a moment to end: who cleans up must come after it."""
+    if beat is not None:
+        beat.is_over = True
+    with suppress(TimeoutError):
+        async with asyncio.timeout(CANCEL_WAIT_SECONDS):
+            await ended.wait()
 
 
 _TRANSLATIONS: tuple[tuple[type[theirs.BackendError], type[PerdureError]], ...] = (

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 from backends.source import Digest
@@ -23,7 +24,7 @@ from sidecar.errors import (
 )
 from sidecar.event_log import About, EventType
 from sidecar.ground import Ground
-from sidecar.local_disk import local_disk_error, step
+from sidecar.local_disk import local_disk_error, step, to_the_end
 from sidecar.manifest import Note, NoteKind
 from sidecar.model import (
     Compression,
@@ -107,12 +108,9 @@ class Fetcher:
         stop = Stop()
         expected = Digest(manifest.raw_size_bytes, manifest.raw_sha256)
         try:
-            await asyncio.to_thread(unpack_zstd, stored, raw, expected, stop=stop)
+            await to_the_end(partial(unpack_zstd, stored, raw, expected, stop=stop), stop.set)
         except OSError as exc:
             raise local_disk_error(exc, "unpack the payload") from exc
-        except asyncio.CancelledError:
-            stop.set()
-            raise
 
 
 def check_against_manifest(found: VerifyResult, manifest: Manifest) -> None:

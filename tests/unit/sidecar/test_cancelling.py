@@ -1,0 +1,167 @@
+"""Cancelling: every kind of operation, at every step before its commit, leaves nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from sidecar.errors import NotCancellableError
+from sidecar.failpoints import add_observer
+from sidecar.model import Operation, OperationState
+from sidecar.usecases import CreateSnapshot
+from tests.support.control_bench import ControlBench, until
+
+Begin = Callable[[ControlBench], Awaitable[Operation]]
+
+
+def _name(value: object) -> str:
+    return str(getattr(value, "__name__", value))
+
+
+async def _snapshot(bench: ControlBench) -> Operation:
+    return await bench.core.control_plane.snapshots.create(CreateSnapshot())
+
+
+async def _run(bench: ControlBench) -> Operation:
+    return await bench.core.control_plane.schedules.run("hourly")
+
+
+async def _verify(bench: ControlBench) -> Operation:
+    return await bench.core.control_plane.snapshots.verify(_newest(bench))
+
+
+async def _restore(bench: ControlBench) -> Operation:
+    bench.engine.data = {"other": "data"}
+    return await bench.core.control_plane.restores.restore(_newest(bench))
+
+
+async def _check(bench: ControlBench) -> Operation:
+    return await bench.core.control_plane.backends.check("local")
+
+
+def _newest(bench: ControlBench) -> str:
+    return bench.listed()[0].snapshot_id
+
+
+CUTTING = ("planned", "cut", "cut_recorded", "verified", "proof_recorded", "packed")
+CASES: list[tuple[Begin, str]] = [
+    *((_snapshot, f"snapshot.{step}") for step in CUTTING),
+    *((_run, f"snapshot.{step}") for step in CUTTING),
+    *((_verify, f"verify.{step}") for step in ("fetched", "unpacked")),
+    *((_restore, f"restore.{step}") for step in ("planned", "fetched", "unpacked", "loaded")),
+]
+PAST_COMMIT: list[tuple[Begin, str]] = [
+    *((_restore, f"restore.{step}") for step in ("before_commit", "committed", "safety_recorded")),
+]
+
+
+class Canceller:
+    """Cancels the operation that begins next when a step is hit for the first time."""
+
+    def __init__(self, bench: ControlBench, step: str) -> None:
+        self.bench, self.step = bench, step
+        self.operation: Operation | None = None
+        self.asked: asyncio.Future[Operation] | None = None
+        self._loop = asyncio.get_running_loop()
+        self._remove = add_observer(self._observe)
+
+    def _observe(self, name: str) -> None:
+        if name == self.step:
+            self._remove()
+            self._loop.call_soon_threadsafe(self._cancel)
+
+    def _cancel(self) -> None:
+        assert self.operation is not None
+        operation_id = self.operation.operation_id
+        self.asked = asyncio.ensure_future(self.bench.core.ground.operations.cancel(operation_id))
+
+    async def run(self, begin: Begin) -> Operation:
+        """Begin, and give the operation as it ended."""
+        self.operation = await begin(self.bench)
+        ended = await self.bench.ended(self.operation)
+        assert self.asked is not None, f"{self.step} was never hit"
+        return ended
+
+
+def _left(bench: ControlBench) -> tuple[list[str], list[str], dict[str, str], list[str]]:
+    """Give what an operation could leave: spool, backend, live data, the engine's stages."""
+    stages = [str(stage) for stage in getattr(bench.engine, "stages", {})]
+    return bench.spool_files(), bench.files(), dict(bench.engine.data), stages
+
+
+@pytest.mark.parametrize(("begin", "step"), CASES, ids=_name)
+async def test_cancel_before_the_commit_leaves_nothing(
+    bench: ControlBench, begin: Begin, step: str
+) -> None:
+    await bench.take()
+    spool, blobs, data, stages = _left(bench)
+    before = (spool, blobs, {"other": "data"} if begin is _restore else data, stages)
+    canceller = Canceller(bench, step)
+    ended = await canceller.run(begin)
+    assert ended.state is OperationState.CANCELLED
+    assert ended.error is not None
+    assert ended.error["code"] == "CANCELLED"
+    assert _left(bench) == before
+    assert len(bench.listed()) == 1
+    assert await bench.take(), "the next one is not in anybody's way"
+
+
+@pytest.mark.parametrize("step", ["payload_put", "manifest_put", "catalogued"])
+@pytest.mark.parametrize("begin", [_snapshot, _run], ids=_name)
+async def test_cancel_around_the_manifest_leaves_a_whole_snapshot_or_nothing(
+    bench: ControlBench, begin: Begin, step: str
+) -> None:
+    """Whether the manifest's put came through decides; what is there is listed, and only that."""
+    await Canceller(bench, f"snapshot.{step}").run(begin)
+    for snapshot in bench.listed():
+        assert bench.files(f"**/{snapshot.snapshot_id}/manifest.json")
+        assert bench.files(f"**/{snapshot.snapshot_id}/dump-*")
+    folders = {name.split("/")[2] for name in bench.files() if "/dump-" in name}
+    assert folders == {snapshot.snapshot_id for snapshot in bench.listed()}
+    assert bench.spool_files() == []
+    assert await bench.take()
+
+
+@pytest.mark.parametrize(("begin", "step"), PAST_COMMIT, ids=_name)
+async def test_cancel_past_the_commit_is_refused_and_the_work_ends_well(
+    bench: ControlBench, begin: Begin, step: str
+) -> None:
+    await bench.take()
+    canceller = Canceller(bench, step)
+    ended = await canceller.run(begin)
+    assert ended.state is OperationState.DONE
+    assert canceller.asked is not None
+    with pytest.raises(NotCancellableError):
+        await canceller.asked
+    assert bench.engine.data == {"a": "1", "b": "2"}
+
+
+async def test_cancelled_check_leaves_nothing_on_the_backend(bench: ControlBench) -> None:
+    """The suite's thread goes on until its own end, and cleans up; nobody waits for it."""
+    await bench.take()
+    before = bench.files()
+    operation = await _check(bench)
+    (storage,) = bench.core.ground.storages
+    await until(lambda: storage.figures.calls_running > 0)
+    await bench.core.ground.operations.cancel(operation.operation_id)
+    assert (await bench.ended(operation)).state is OperationState.CANCELLED
+    await until(lambda: storage.figures.calls_running == 0)
+    assert bench.files() == before
+
+
+async def test_cancel_of_one_leaves_the_other_its_shared_cut(tmp_path: Path) -> None:
+    """Schedules due at once share a cut; who cancels gives up the own snapshot only."""
+    bench = ControlBench(tmp_path)
+    await bench.boot()
+    bench.engine.data = {"a": "1"}
+    bench.clock.advance(bench.core.rotation._grace)
+    first, *others = bench.core.scheduler.run_due()
+    await bench.core.ground.operations.cancel(first.operation_id)
+    assert (await bench.ended(first)).state is OperationState.CANCELLED
+    for other in others:
+        assert (await bench.ended(other)).state is OperationState.DONE
+    assert bench.engine.cuts == 1
+    await bench.stop()
