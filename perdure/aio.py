@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from perdure.aio_driver import AsyncDriver
 from perdure.client import DEFAULT_TARGET
-from perdure.control_methods import Backends, Operations, Schedules, Server, Snapshots
+from perdure.control_methods import Backends, Clones, Operations, Schedules, Server, Snapshots
 from perdure.steps import DEADLINE_SECONDS
 
 
@@ -24,4 +24,5 @@ class AsyncClient(AsyncDriver):
         self.schedules = Schedules[AsyncDriver](self)
         self.server = Server[AsyncDriver](self)
         self.backends = Backends[AsyncDriver](self)
+        self.clones = Clones[AsyncDriver](self)
         self.operations = Operations[AsyncDriver](self)

@@ -9,7 +9,7 @@ clients of the data door in `perdure.data_client` and `perdure.data_aio`.
 
 from __future__ import annotations
 
-from perdure.control_methods import Backends, Operations, Schedules, Server, Snapshots
+from perdure.control_methods import Backends, Clones, Operations, Schedules, Server, Snapshots
 from perdure.driver import Driver
 from perdure.steps import DEADLINE_SECONDS
 
@@ -33,4 +33,5 @@ class Client(Driver):
         self.schedules = Schedules[Driver](self)
         self.server = Server[Driver](self)
         self.backends = Backends[Driver](self)
+        self.clones = Clones[Driver](self)
         self.operations = Operations[Driver](self)

@@ -14,6 +14,7 @@ from perdure.control.v1 import clone_pb2, clone_service_pb2
 from perdure.errors import PerdureError
 from perdure.names import Collection, full_name
 from perdure.steps import Call, Rpc, ask
+from perdure.tasks import ProgressSink, wait
 from perdure.verbs import PAGE_SIZE, Operation, new_request_id, result_of
 
 _SERVICE = "/perdure.control.v1.CloneService/"
@@ -75,6 +76,40 @@ def delete_clone(clone: str, etag: str = "") -> Call[Operation]:
         name=full_name(Collection.CLONES, clone), etag=etag, request_id=new_request_id()
     )
     return ask(Rpc(f"{_SERVICE}DeleteClone", Operation), request)
+
+
+def make_clone(
+    snapshot: str = "",
+    *,
+    live: bool = False,
+    backend: str = "",
+    lease: timedelta | None = None,
+    on_progress: ProgressSink | None = None,
+) -> Call[clone_pb2.Clone]:
+    """Make a clone, wait until it serves, and return it.
+
+    >>> clone = client.clones.make(live=True, lease=timedelta(hours=2))
+    >>> clone.state == clone.STATE_READY, clone.key_count
+    (True, 1)
+    >>> clone.endpoints.resp
+    '127.0.0.1:...'
+    """
+    operation = yield from create_clone(snapshot, live=live, backend=backend, lease=lease)
+    return clone_of((yield from wait(operation, on_progress)))
+
+
+def end_clone(
+    clone: str, etag: str = "", on_progress: ProgressSink | None = None
+) -> Call[Operation]:
+    """End a clone, wait until nothing of it is left, and return the operation.
+
+    >>> client.clones.end(clone.name).done
+    True
+    >>> client.clones.list()
+    []
+    """
+    operation = yield from delete_clone(clone, etag)
+    return (yield from wait(operation, on_progress))
 
 
 def clone_of(operation: lro.Operation) -> clone_pb2.Clone:

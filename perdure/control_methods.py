@@ -1,12 +1,12 @@
 """The control door's verbs as methods, in groups: `client.snapshots.take()`.
 
-A list only: what each does is said where it is written (`perdure.verbs`, `perdure.tasks`,
-`perdure.transfers`).
+A list only: what each does is said where it is written (`perdure.verbs`, `perdure.clone_verbs`,
+`perdure.tasks`, `perdure.transfers`).
 """
 
 from __future__ import annotations
 
-from perdure import tasks, transfers, verbs
+from perdure import clone_verbs, tasks, transfers, verbs
 from perdure.methods import D_co, Methods, method
 
 
@@ -42,6 +42,18 @@ class Schedules(_Group[D_co]):
     update = method(verbs.update_schedule)
     delete = method(verbs.delete_schedule)
     start_run = method(verbs.run_schedule)
+
+
+class Clones(_Group[D_co]):
+    """Other servers on the server's host, made of its data. `start_*` do not wait for the end."""
+
+    make = method(clone_verbs.make_clone)
+    get = method(clone_verbs.get_clone)
+    list = method(clone_verbs.list_clones)
+    renew = method(clone_verbs.renew_clone)
+    end = method(clone_verbs.end_clone)
+    start_create = method(clone_verbs.create_clone)
+    start_delete = method(clone_verbs.delete_clone)
 
 
 class Server(_Group[D_co]):

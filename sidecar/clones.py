@@ -26,6 +26,7 @@ from sidecar.clone_record import (
     CloneFolder,
     CloneState,
     CloneStore,
+    decode_clone,
     encode_clone,
     new_clone_id,
 )
@@ -33,6 +34,7 @@ from sidecar.clone_seed import Seeder, Source
 from sidecar.errors import (
     CloneBusyError,
     CloneFailedError,
+    InternalError,
     InvalidArgumentError,
     NotFoundError,
     PerdureError,
@@ -40,6 +42,7 @@ from sidecar.errors import (
 )
 from sidecar.event_log import About, EventType
 from sidecar.ground import Ground
+from sidecar.json_fields import Fields
 from sidecar.local_disk import local_disk_error, step
 from sidecar.model import Compression, JsonObject, Operation, OperationKind, Page
 from sidecar.operations import OperationHandle, OperationStart
@@ -212,21 +215,22 @@ class Clones:
                 if clone.state not in {CloneState.READY, CloneState.FAILED}:
                     raise _busy(clone)
                 end_at = self._ground.clock.now() + timedelta(seconds=lease_seconds)
-                await self._record(replace(clone, lease_seconds=lease_seconds, lease_end_at=end_at))
-            return {"clone_id": clone_id}
+                renewed = replace(clone, lease_seconds=lease_seconds, lease_end_at=end_at)
+                return encode_clone(await self._record(renewed))
 
         payload: JsonObject = {"clone_id": clone_id, "lease_seconds": lease_seconds, "etag": etag}
-        await self._requests.once("clone.renew", request_id, payload, work)
-        return self.get(clone_id)
+        first = await self._requests.once("clone.renew", request_id, payload, work)
+        return decode_clone(Fields(first, "catalogue", InternalError))
 
-    async def _record(self, clone: Clone) -> None:
-        """Keep a changed record, on the disk first."""
+    async def _record(self, clone: Clone) -> Clone:
+        """Keep a changed record, on the disk first; return it as it was kept."""
         changed = replace(clone, revision=clone.revision + 1)
         try:
             await asyncio.to_thread(self._parts.store.replace, changed)
         except OSError as exc:
             raise local_disk_error(exc, "keep the clone's record") from exc
         self._keep(changed)
+        return changed
 
     def _keep(self, clone: Clone) -> None:
         self._clones[clone.clone_id] = clone

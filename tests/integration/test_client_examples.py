@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import doctest
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
-from perdure import client, data_client, data_verbs, tasks
+from perdure import client, clone_verbs, data_client, data_verbs, tasks
 from perdure.client import Client
 from perdure.data_client import DataClient
 from perdure.data_values import Durability
@@ -29,7 +30,7 @@ def _run_examples(module: ModuleType, names: dict[str, Any]) -> int:
     """Run a module's examples as one story, in the order of its lines; count them."""
     found = doctest.DocTestFinder(exclude_empty=True).find(module, extraglobs=names)
     tests = sorted((test for test in found if test.examples), key=lambda test: test.lineno or 0)
-    runner = doctest.DocTestRunner(optionflags=doctest.REPORT_NDIFF)
+    runner = doctest.DocTestRunner(optionflags=doctest.REPORT_NDIFF | doctest.ELLIPSIS)
     story: dict[str, Any] = dict(names)
     said: list[str] = []
     for test in tests:
@@ -62,3 +63,4 @@ def test_examples_of_the_control_client_run(sidecar: Sidecar) -> None:
         redis_client.set("k", "v")
     with Client(sidecar.target) as connected:
         assert _run_examples(tasks, {"client": connected}) >= 4
+        assert _run_examples(clone_verbs, {"client": connected, "timedelta": timedelta}) >= 5

@@ -194,6 +194,17 @@ async def test_a_renewal_counts_from_now(bench: CloneBench) -> None:
         await bench.core.clones.renew(clone.clone_id, 0)
 
 
+async def test_a_repeated_renewal_answers_the_first_result(bench: CloneBench) -> None:
+    request_id = "0b9f7f1e-7b0e-4a53-9d54-0f6f7f1f3d12"
+    clone = await bench.made()
+    first = await bench.core.clones.renew(clone.clone_id, 60, None, request_id)
+    bench.clock.advance(timedelta(seconds=30))
+    assert await bench.core.clones.renew(clone.clone_id, 60, None, request_id) == first
+    assert bench.clones == [first]
+    await bench.ended(await bench.core.clones.delete(clone.clone_id))
+    assert await bench.core.clones.renew(clone.clone_id, 60, None, request_id) == first
+
+
 async def test_without_a_lease_it_stays_until_it_is_deleted(bench: CloneBench) -> None:
     clone = await bench.made()
     bench.clock.advance(timedelta(days=400))
