@@ -14,7 +14,7 @@ import threading
 import zlib
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
 from backends import errors
 from backends.base import Backend, BlobInfo, BlobReader, Capability
@@ -35,6 +35,9 @@ from backends.s3.upload import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from datetime import timedelta
+
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import ListObjectsV2OutputTypeDef
 
     from backends.s3.options import S3Options
     from backends.source import Digest, Source
@@ -61,7 +64,8 @@ class S3Backend(Backend):
         self._root = options.key_prefix
         at = f" at {options.endpoint_url}" if options.endpoint_url else ""
         self._location = f"s3://{options.bucket}/{self._root}{at}"
-        self._client = connect(options, self._location)
+        self._connecting = threading.Lock()
+        self._connected: S3Client | None = connect(options, self._location)
         self._creating = [threading.Lock() for _ in range(_LOCKS)]
 
     @property
@@ -98,7 +102,7 @@ class S3Backend(Backend):
     ) -> BlobReader:
         """Get the object, or a range of it; the bytes come while they are read."""
         check_key(key)
-        with self._translating("open", key):
+        with self._asking("open", key):
             if length_bytes == 0:
                 return self._read_nothing(key, offset_bytes)
             wanted = range_header(offset_bytes, length_bytes)
@@ -114,9 +118,9 @@ class S3Backend(Backend):
     def stat(self, key: str) -> BlobInfo:
         """Ask for the object's head."""
         check_key(key)
-        with self._translating("stat", key):
+        with self._asking("stat", key):
             answer = self._head(key)
-        return BlobInfo(key, answer["ContentLength"], answer["LastModified"])
+            return BlobInfo(key, answer["ContentLength"], answer["LastModified"])
 
     def list_blobs(self, prefix: str = "", *, after: str = "") -> Iterator[BlobInfo]:
         """Ask for page after page."""
@@ -125,7 +129,7 @@ class S3Backend(Backend):
     def delete(self, key: str) -> None:
         """Delete the object; in a bucket with versions, this puts a delete marker on top."""
         check_key(key)
-        with self._translating("delete", key):
+        with self._asking("delete", key):
             try:
                 self._client.delete_object(**self._name(key))
             except ClientError as exc:
@@ -136,7 +140,7 @@ class S3Backend(Backend):
         """Abort uploads in parts that began below the prefix and were never completed."""
         check_prefix(prefix)
         by_prefix = self._store.lists_uploads_by_prefix
-        with self._translating("sweep"):
+        with self._asking("sweep"):
             return sweep_uploads(
                 self._client,
                 self._bucket,
@@ -147,7 +151,8 @@ class S3Backend(Backend):
 
     def close(self) -> None:
         """Close the connections that nobody uses."""
-        self._client.close()
+        if self._connected is not None:
+            self._connected.close()
 
     # --- creating ---------------------------------------------------------------------
 
@@ -183,12 +188,13 @@ class S3Backend(Backend):
             raise self._taken(key)
 
     def _is_taken(self, key: str) -> bool:
-        try:
-            self._client.head_object(**self._name(key))
-        except ClientError as exc:
-            if faults.status_of(exc) == _NOT_FOUND:
-                return False  # Or there is no bucket: the put will say so.
-            self._explain(exc, key)
+        with self._asking("stat", key):
+            try:
+                self._client.head_object(**self._name(key))
+            except ClientError as exc:
+                if faults.status_of(exc) == _NOT_FOUND:
+                    return False  # Or there is no bucket: the put will say so.
+                self._explain(exc, key)
         return True
 
     def _taken(self, key: str) -> errors.BlobExistsError:
@@ -224,30 +230,69 @@ class S3Backend(Backend):
     def _list(self, prefix: str, after: str) -> Iterator[BlobInfo]:
         last, token = after, ""
         while True:
-            begin: dict[str, Any] = {"StartAfter": self._root + after} if after else {}
-            where = {"ContinuationToken": token} if token else begin
-            with self._translating("list"):
-                page = self._client.list_objects_v2(
-                    Bucket=self._bucket, Prefix=self._root + prefix, **where
-                )
-            for entry in page.get("Contents", []):
-                key = entry["Key"].removeprefix(self._root)
+            page_begins_after, told = last, token
+            with self._asking("list"):
+                page = self._list_page(prefix, last, token)
+                if "IsTruncated" not in page:  # another document would pass for an empty bucket
+                    message = "what answers gives no listing"
+                    error = errors.BackendFailedError(message, location=self._location)
+                    raise error.with_hint(faults.NO_STORE)
+                found = [
+                    (entry["Key"].removeprefix(self._root), entry["Size"], entry["LastModified"])
+                    for entry in page.get("Contents", [])
+                ]
+            for key, size_bytes, modified_at in found:
                 if not all(map(is_segment, key.split("/"))) or key <= after:
                     continue
                 if key <= last:
                     message = f"the store lists {key} behind {last}, out of order"
                     raise errors.BackendFailedError(message, location=self._location)
                 last = key
-                yield BlobInfo(key, entry["Size"], entry["LastModified"])
-            token = page.get("NextContinuationToken", "")
-            if not page.get("IsTruncated") or not token:
+                yield BlobInfo(key, size_bytes, modified_at)
+            if not page.get("IsTruncated"):
                 return
+            token = page.get("NextContinuationToken", "")
+            # A listing that ends too early would make payloads look as if they had no manifest.
+            if token == told and last == page_begins_after:
+                message = "the store says that there is more, and lists nothing more"
+                raise errors.BackendFailedError(message, location=self._location)
 
-    # --- errors -----------------------------------------------------------------------
+    def _list_page(self, prefix: str, after: str, token: str) -> ListObjectsV2OutputTypeDef:
+        where: dict[str, Any] = {"ContinuationToken": token} if token else {}
+        if after and not token:
+            where = {"StartAfter": self._root + after}
+        return self._client.list_objects_v2(
+            Bucket=self._bucket, Prefix=self._root + prefix, **where
+        )
+
+    # --- the client, and its errors -----------------------------------------------------
+
+    @property
+    def _client(self) -> S3Client:
+        """The client; a new one after credentials were refused: the files may have new ones."""
+        with self._connecting:
+            if self._connected is None:
+                self._connected = connect(self._options, self._location)
+            return self._connected
 
     @contextlib.contextmanager
     def _translating(self, operation: str, key: str = "") -> Iterator[None]:
+        """Translate what boto3 raises, and nothing that a caller's source may raise."""
         try:
             yield
-        except (ClientError, BotoCoreError) as exc:
-            raise faults.translate(exc, operation, self._location, key) from exc
+        except faults.VENDOR_ERRORS as exc:
+            error = faults.translate(exc, operation, self._location, key)
+            if isinstance(error, errors.BackendCredentialsError):
+                self._connected = None
+            raise error from exc
+
+    @contextlib.contextmanager
+    def _asking(self, operation: str, key: str = "") -> Iterator[None]:
+        """Translate also what an answer does to boto3 and us that no store should give (I7)."""
+        try:
+            with self._translating(operation, key):
+                yield
+        except (KeyError, TypeError, ValueError) as exc:
+            message = f"cannot {operation} {key or self._location}: the answer makes no sense"
+            where = Place(self._location, key).context
+            raise errors.BackendFailedError(f"{message}: {exc}", **where) from exc

@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING, Final
 
 from botocore import exceptions as vendor
 from botocore.exceptions import ClientError
+from botocore.parsers import ResponseParserError
 
 from backends import errors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+VENDOR_ERRORS: Final = (ClientError, vendor.BotoCoreError, ResponseParserError)
 
 _LOGIN = (
     "Give this process valid credentials, by the environment (AWS_ACCESS_KEY_ID, "
@@ -29,6 +32,7 @@ _GRANT = (
 )
 _BUCKET = "Create the bucket, or correct bucket and endpoint_url in the [backends.<name>] table."
 _TLS = "Check the store's certificate; AWS_CA_BUNDLE names a file of authorities to trust."
+NO_STORE = "Look at endpoint_url: what answers there is no store, or a proxy stands before it."
 _CHECKSUM_MODE = "Set checksum in the [backends.<name>] table to one that the store knows, or none."
 
 _REFUSED = errors.BackendPermissionError
@@ -139,6 +143,7 @@ _BY_CLASS: Final[tuple[tuple[type[Exception], type[errors.BackendError], str], .
     (vendor.ConnectionError, _DOWN, ""),
     (vendor.HTTPClientError, _DOWN, ""),
     (vendor.IncompleteReadError, _DOWN, ""),
+    (ResponseParserError, _DOWN, NO_STORE),
     (OSError, _DOWN, ""),
     (ValueError, errors.BackendConfigError, ""),
 )

@@ -9,8 +9,6 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from backends import errors
 from backends.base import BlobReader
 from backends.s3 import faults
@@ -56,7 +54,7 @@ class S3Reader(BlobReader):
             return b""
         try:
             return bytes(self._body.read(size_bytes))
-        except (BotoCoreError, ClientError, OSError) as exc:
+        except (*faults.VENDOR_ERRORS, OSError) as exc:
             raise faults.translate(exc, "read", self._place.location, self._place.key) from exc
 
     def close(self) -> None:

@@ -24,9 +24,8 @@ import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from backends import errors
+from backends.s3.faults import VENDOR_ERRORS
 from backends.s3.stores import Checksum
 
 if TYPE_CHECKING:
@@ -138,6 +137,9 @@ class MultipartUpload:
         answer = target.client.create_multipart_upload(
             **target.name, **algorithm, **encryption_fields(target.options)
         )
+        if not answer.get("UploadId"):
+            message = f"{target.object_key}: the store began an upload without naming it"
+            raise errors.BackendFailedError(message, key=target.object_key)
         self._target = target
         self._upload_id = answer["UploadId"]
         self._parts: dict[int, CompletedPartTypeDef] = {}
@@ -154,7 +156,7 @@ class MultipartUpload:
         if self._is_complete:
             return
         self._wait()
-        with contextlib.suppress(ClientError, BotoCoreError):
+        with contextlib.suppress(*VENDOR_ERRORS):
             self._target.client.abort_multipart_upload(
                 **self._target.name, UploadId=self._upload_id
             )
@@ -208,7 +210,7 @@ class MultipartUpload:
                 Body=body,
                 **fields,
             )
-            part: CompletedPartTypeDef = {"PartNumber": number, "ETag": answer["ETag"]}
+            part: CompletedPartTypeDef = {"PartNumber": number, "ETag": answer.get("ETag", "")}
             if field := _FIELD.get(self._target.checksum):
                 part[field] = fields[field]  # type: ignore[literal-required]  # of the table above
             self._parts[number] = part
