@@ -24,8 +24,9 @@ KEYS, SEED = 3000, 11
 class CuttingProxy:
     """Passes bytes between a client and a port, and cuts the first connection behind some bytes."""
 
-    def __init__(self, port: int, cut_after_bytes: int) -> None:
+    def __init__(self, port: int, cut_after_bytes: int, *, is_upload: bool = False) -> None:
         self._port = port
+        self._is_upload = is_upload
         self._left = cut_after_bytes
         self.connections = 0
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -40,8 +41,12 @@ class CuttingProxy:
                 return
             self.connections += 1
             server = socket.create_connection(("127.0.0.1", self._port))
-            threading.Thread(target=self._pump, args=(client, server, False), daemon=True).start()
-            threading.Thread(target=self._pump, args=(server, client, True), daemon=True).start()
+            threading.Thread(
+                target=self._pump, args=(client, server, self._is_upload), daemon=True
+            ).start()
+            threading.Thread(
+                target=self._pump, args=(server, client, not self._is_upload), daemon=True
+            ).start()
 
     def _pump(self, source: socket.socket, sink: socket.socket, is_counted: bool) -> None:  # noqa: FBT001
         is_cutting = is_counted and self.connections == 1
@@ -101,6 +106,29 @@ def test_cut_connection_is_resumed_and_the_file_is_whole(tmp_path: Path) -> None
         assert found.sha256 == made["payload"]["raw_sha256"]
         content = (tmp_path / "x.rdb").read_bytes()
         assert hashlib.sha256(content).hexdigest() == found.sha256
+
+
+def test_cut_upload_is_sent_again_and_is_one_snapshot(tmp_path: Path) -> None:
+    """The proxy cuts behind 1 MiB of 5: the broken import leaves a failed operation and no file."""
+    with Sidecar(tmp_path / "s") as sidecar:
+        with sidecar.client() as client:
+            draw = random.Random(SEED)
+            for number in range(40):
+                client.set(f"big:{number}", draw.randbytes(1 << 17))
+        made = sidecar.json("snapshot", "create")
+        sidecar.cli("snapshot", "download", made["name"], str(tmp_path / "x.rdb"))
+        proxy = CuttingProxy(sidecar.ports["control"], 1 << 20, is_upload=True)
+        with proxy, Client(proxy.target) as client:
+            imported = client.snapshots.import_file(tmp_path / "x.rdb")
+        assert proxy.connections >= 2
+        assert imported.payload.raw_sha256 == made["payload"]["raw_sha256"]
+        listed = sidecar.json("snapshot", "list")["snapshots"]
+        triggers = [snapshot["trigger"] for snapshot in listed]
+        assert triggers.count("TRIGGER_IMPORT") == 1
+        operations = sidecar.json("operation", "list")["operations"]
+        errors = [operation["error"] for operation in operations if operation.get("error")]
+        assert [error["code"] for error in errors] == [10], "ABORTED, of the first"
+        assert list((sidecar.data / "spool").glob("scratch-*")) == []
 
 
 def test_file_of_a_redis_server_is_imported_and_restored(tmp_path: Path) -> None:

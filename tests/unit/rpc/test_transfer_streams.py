@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from perdure.client import Client
 from perdure.control.v1 import snapshot_service_pb2_grpc, transfer_pb2
 from perdure.errors import PerdureError, error_from_call
 from perdure.steps import Call
+from sidecar.rpc import transfer_streams
 from tests.support.control_plane import FakePlane, make_snapshot, serving
 
 PAYLOAD = random.Random(7).randbytes(2345)
@@ -165,3 +166,19 @@ def test_malformed_download_is_refused(plane: FakePlane) -> None:
             list(stub.DownloadSnapshot(request, timeout=10))
         error = error_from_call(caught.value, "door")
     assert (error.status, error.context) == ("INVALID_ARGUMENT", {"field": "offset"})
+
+
+async def test_reader_that_takes_nothing_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is downloaded lies in the spool: a reader that hangs may not keep it there."""
+    monkeypatch.setattr(transfer_streams, "SILENCE_SECONDS", 0.01)
+
+    async def messages() -> AsyncIterator[transfer_pb2.DownloadSnapshotResponse]:
+        while True:
+            yield transfer_pb2.DownloadSnapshotResponse(chunk=b"x")
+
+    async def read() -> None:
+        async for _ in transfer_streams.heed_silence(messages()):
+            await asyncio.Event().wait()
+
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.create_task(read())

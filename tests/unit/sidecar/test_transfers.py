@@ -18,6 +18,7 @@ from sidecar.errors import (
     SnapshotDamagedError,
 )
 from sidecar.model import Operation, OperationState, Phase, Trigger
+from sidecar.transfers import TransferOptions, Transfers
 from sidecar.usecases import DownloadSnapshot, ImportSnapshot
 from tests.support.control_bench import ControlBench, disk_at, until
 from tests.support.fake_engine import FakeEngineError, dump_fake
@@ -131,6 +132,20 @@ async def test_client_that_goes_fails_the_operation(bench: ControlBench) -> None
     assert operation.error
     assert operation.error["code"] == "IMPORT_BROKEN"
     assert (bench.listed(), bench.spool_files()) == ([], [])
+
+
+async def test_client_that_sends_nothing_is_given_up(bench: ControlBench) -> None:
+    transfers = bench.core.control_plane.transfers
+    assert isinstance(transfers, Transfers)
+    transfers._options = TransferOptions(silence_seconds=0.01)
+
+    async def silent() -> AsyncIterator[bytes]:
+        yield FILE[:20]
+        await asyncio.Event().wait()
+
+    with pytest.raises(ImportBrokenError):
+        await transfers.import_file(_announce(FILE), silent())
+    await until(lambda: bench.spool_files() == [])
 
 
 async def test_cancelled_import_stops_taking_bytes(bench: ControlBench) -> None:
