@@ -17,7 +17,7 @@ import typer
 import typer.main
 
 import perdure
-from perdure.cli import backend, clone, event, operation, schedule, server, snapshot
+from perdure.cli import backend, clone, data, event, operation, schedule, server, snapshot
 from perdure.cli.argv import first_verb, hoist_global_options
 from perdure.cli.session import OutputFormat, Session
 from perdure.client import DEFAULT_TARGET
@@ -35,6 +35,7 @@ NOUNS = {
     "backend": backend.app,
     "event": event.app,
     "config": server.config_app,
+    "data": data.app,
 }
 VERBS: dict[str, Callable[..., None]] = {
     "restore": server.restore_snapshot,

@@ -169,3 +169,19 @@ def test_one_channel_outlives_a_restart_of_the_server(tmp_path: Path) -> None:
             return None
 
         assert held() == b"1"
+
+
+def test_command_line_reads_writes_and_scans(sidecar: Sidecar) -> None:
+    """`perdure data`, for a person and for a program; an absent key is NOT_FOUND."""
+    door = ("--data-target", _target(sidecar))
+    put = sidecar.json("data", "set", "cli:a", "grüß", "--fsynced", *door)
+    assert (put["applied"], put["durability"]) == (True, "DURABILITY_FSYNCED")
+    assert sidecar.json("data", "set", "cli:a", "x", "--if-absent", *door)["applied"] is False
+    assert sidecar.cli("data", "get", "cli:a", *door).stdout == "grüß\n"
+    assert sidecar.json("data", "get", "cli:a", *door) == {"value": "grüß"}
+    assert sidecar.json("data", "exec", "HSET", "cli:h", "f", "1", *door) == {"value": 1}
+    assert sidecar.json("data", "exec", "HGETALL", "cli:h", *door) == {"value": {"f": "1"}}
+    assert sidecar.cli("data", "scan", "cli:*", "--type", "hash", *door).stdout == "cli:h\n"
+    assert sidecar.json("data", "del", "cli:a", "cli:h", *door)["deleted_count"] == 2
+    gone = sidecar.cli("data", "get", "cli:a", *door, code=3)
+    assert gone.stderr.startswith("Error: there is no key")
