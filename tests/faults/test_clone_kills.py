@@ -25,6 +25,7 @@ STEPS_BEFORE = [
     "clone.released",
     "clone.serving",
 ]
+STEPS_HELD = {"clone.launched", "clone.process_recorded"}
 STEPS_OF_AN_END = ["clone.deleting", "clone.ended", "clone.deleted"]
 
 
@@ -57,6 +58,9 @@ def test_a_kill_while_a_clone_is_made_leaves_nothing_of_it(tmp_path: Path, step:
         with Sidecar(tmp_path, env=fail_at(step)) as sidecar:
             sidecar.cli("clone", "create", code=EXIT_UNAVAILABLE)
             assert sidecar.wait() == -9, f"{step} was never reached: {sidecar.tail()}"
+        if step in STEPS_HELD:
+            wait_for(lambda: not clone_processes(sidecar.data), "what nobody releases to end")
+            assert not list((sidecar.data / "clones").glob("*/data/perdure.lock")), "it began"
         with Sidecar(tmp_path) as sidecar:
             assert_nothing_is_left(sidecar)
             [operation] = [

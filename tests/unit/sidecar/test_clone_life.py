@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import shutil
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -98,6 +99,23 @@ def test_the_configuration_is_toml_whatever_the_path() -> None:
 
     told = {"server": {"data_dir": 'a "b"\\c\nd é', "port": 0, "bind": ["::1"], "insecure": True}}
     assert tomllib.loads(toml_text(told)) == told
+
+
+def test_a_removal_that_breaks_off_leaves_the_record(
+    store: CloneStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without it the next start would not know what is to go."""
+
+    def refuse(path: Path) -> None:
+        raise OSError(5, "Input/output error", str(path))
+
+    with monkeypatch.context() as broken:
+        broken.setattr(shutil, "rmtree", refuse)
+        with pytest.raises(OSError, match="Input/output error"):
+            store.remove(make_clone().clone_id)
+    assert store.load() == ([make_clone()], [])
+    store.remove(make_clone().clone_id)
+    assert store.load() == ([], [])
 
 
 def test_clones_are_found_again_in_the_order_of_their_ids(store: CloneStore) -> None:

@@ -22,11 +22,11 @@ from sidecar.errors import (
     RevisionMismatchError,
     SnapshotNotAvailableError,
 )
-from sidecar.model import Operation, OperationState
+from sidecar.model import Compression, Operation, OperationState
 from sidecar.paging import ListRequest
-from sidecar.usecases import CloneFilter, CreateClone
+from sidecar.usecases import CloneFilter, CreateClone, CreateSnapshot
 from tests.support.control_bench import ControlBench, until
-from tests.support.fake_engine import FakeEngineError, load_fake
+from tests.support.fake_engine import FakeEngineError, dump_fake, load_fake
 from tests.support.fake_provisioner import RUNNING, FakeProvisioner, folders_below
 
 HOUR = timedelta(hours=1)
@@ -138,6 +138,22 @@ async def test_a_damaged_payload_makes_no_clone(bench: CloneBench) -> None:
     done = await bench.failed(CreateClone(snapshot_id=snapshot.snapshot_id))
     assert done.error is not None
     assert bench.world.specs == [], "no process was started on it"
+
+
+async def test_a_plain_payload_is_linked_and_still_read_back(bench: CloneBench) -> None:
+    """Another file of the same form, put in the payload's place, makes no clone."""
+    plain = CreateSnapshot(compression=Compression.NONE)
+    await bench.ended(await bench.core.control_plane.snapshots.create(plain))
+    clone = await bench.made(CreateClone())
+    [payload] = (bench.data_dir / "snapshots").glob("**/dump-*")
+    assert clone.seed is Seed.LINK
+    assert bench.core.clones.folder_of(clone.clone_id).rdb.samefile(payload)
+    await bench.ended(await bench.core.clones.delete(clone.clone_id))
+    payload.write_bytes(dump_fake({"a": "1", "b": "3"}))
+    done = await bench.failed(CreateClone())
+    assert done.error is not None
+    assert done.error["code"] == "SNAPSHOT_DAMAGED"
+    assert len(bench.world.specs) == 1, "no process was started on it"
 
 
 async def test_a_start_that_takes_too_long_is_given_up(bench: CloneBench) -> None:
