@@ -19,6 +19,8 @@ from perdure.verbs import result_of
 
 app = typer.Typer(no_args_is_help=True, help="Other servers, made of this one's data.")
 
+LOG_LINES_MAX = 8
+
 CloneArgument = Annotated[
     str, typer.Argument(metavar="CLONE", help="A clone: its id, or clones/ID.")
 ]
@@ -162,6 +164,11 @@ def _print(session: Session, clone: Clone) -> None:
             ("log", clone.log_file),
             ("process", str(clone.pid) if clone.pid else ""),
             ("failed", clone.error.message),
-            ("its log ends", clone.log_tail),
+            *_name_lines("its log ends", clone.log_tail.splitlines()[-LOG_LINES_MAX:]),
         )
     )
+
+
+def _name_lines(name: str, lines: list[str]) -> list[tuple[str, str]]:
+    """Return lines as fields of which the first has the name."""
+    return [(name if number == 0 else "", line) for number, line in enumerate(lines)]

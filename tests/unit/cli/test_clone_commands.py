@@ -94,12 +94,12 @@ def test_a_failed_clone_says_why(plane: FakePlane, capsys: pytest.CaptureFixture
         "message": "the clone's process was ended by SIGKILL",
     }
     plane.clones.known[CLONE_ID] = replace(
-        make_clone(), state=CloneState.FAILED, error=error, log_tail="the last line"
+        make_clone(), state=CloneState.FAILED, error=error, log_tail="a line\nthe last line"
     )
     assert run(["clone", "get", CLONE_ID]) == ExitCode.OK
     shown = capsys.readouterr().out
     assert "SIGKILL" in shown
-    assert "the last line" in shown
+    assert "its log ends   a line\n               the last line\n" in shown
     assert run(["clone", "list"]) == ExitCode.OK
     assert "failed" in capsys.readouterr().out
 
