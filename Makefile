@@ -90,6 +90,7 @@ debian-%:
 proto: $(VENV)/.locked ## Generate the stubs again from proto/
 	$(BIN)/python proto/generate.py
 	cargo run --quiet --locked $(CARGO_IN) -p perdure-stubs
+	GOTOOLCHAIN=local $(BIN)/python examples/go/generate.py
 
 .PHONY: promise
 promise: $(VENV)/.locked ## At a release: promise the wire contract as it is now

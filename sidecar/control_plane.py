@@ -296,7 +296,8 @@ class Core:
         for snapshot in self.ground.catalogue.snapshots():
             manifest, figures = snapshot.manifest, self.figures
             newest = figures.snapshot_last_success_at
-            if newest is None or manifest.cut_at > newest:
+            is_newer = newest is None or manifest.cut_at > newest
+            if is_newer and not manifest.is_imported:
                 figures.snapshot_last_success_at = manifest.cut_at
                 figures.snapshot_raw_size_bytes = manifest.raw_size_bytes
                 figures.snapshot_stored_size_bytes = manifest.stored_size_bytes
@@ -357,14 +358,15 @@ class Core:
             await self.clock.sleep(MAINTENANCE_SECONDS)
 
     async def adopt_left_rdb(self) -> None:
-        """Ship an RDB that a shutdown left and that is newer than every snapshot, once."""
+        """Ship an RDB that a shutdown left and that is newer than every snapshot taken here."""
         try:
             uid = self.ground.identity.layout.uid
             if not self._rdb.exists():
                 return
             left_at = datetime.fromtimestamp(int(self._rdb.stat().st_mtime), UTC)
             snapshots = self.ground.catalogue.snapshots()
-            newest = max((s.manifest.cut_at for s in snapshots), default=None)
+            own = [s.manifest.cut_at for s in snapshots if not s.manifest.is_imported]
+            newest = max(own, default=None)
             snapshot_id = file_snapshot_id("boot", left_at, uid)
             is_known = any(s.snapshot_id == snapshot_id for s in snapshots)
             if is_known or (newest is not None and left_at <= newest):

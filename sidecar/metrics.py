@@ -141,7 +141,7 @@ class FiguresCollector(Collector):
         )
         yield _gauge(
             "perdure_snapshot_last_success_timestamp_seconds",
-            "Cut time of the newest stored snapshot, Unix time.",
+            "Cut time of the newest snapshot stored that was taken here, Unix time.",
             (),
             _one(figures.snapshot_last_success_at),
         )

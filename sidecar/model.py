@@ -105,6 +105,11 @@ class Manifest:
         """Return the number of keys in all databases."""
         return self.verification.keys
 
+    @property
+    def is_imported(self) -> bool:
+        """Return whether it came from outside: it says nothing of how well this server is kept."""
+        return self.trigger is Trigger.IMPORT
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:

@@ -287,11 +287,12 @@ class Shipper:
         await asyncio.shield(asyncio.create_task(undo()))
 
     def _note_stored(self, storage: Storage, target: CutTarget, manifest: Manifest) -> None:
-        self._figures.snapshot_raw_size_bytes = manifest.raw_size_bytes
-        self._figures.snapshot_stored_size_bytes = manifest.stored_size_bytes
-        newest = self._figures.snapshot_last_success_at
-        cut_at = manifest.cut_at
-        self._figures.snapshot_last_success_at = max(cut_at, newest) if newest else cut_at
+        if not manifest.is_imported:
+            self._figures.snapshot_raw_size_bytes = manifest.raw_size_bytes
+            self._figures.snapshot_stored_size_bytes = manifest.stored_size_bytes
+            newest = self._figures.snapshot_last_success_at
+            cut_at = manifest.cut_at
+            self._figures.snapshot_last_success_at = max(cut_at, newest) if newest else cut_at
         self._events.publish(
             EventType.SNAPSHOT_STORED,
             f"the snapshot is on {storage.name}",

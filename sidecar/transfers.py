@@ -356,7 +356,6 @@ class Transfers:
             cut = await asyncio.to_thread(spool.record_proof, cut, proof, now)
             is_placed = True
             await step("import.proof_recorded")
-            self._ground.figures.snapshot_last_verified_at = now
             listener = CutListener(
                 progress=lambda _target, progress: handle.progress(progress),
                 shipped=lambda done: handle.set_result({"snapshot_id": done.snapshot_id}),

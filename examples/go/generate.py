@@ -37,6 +37,9 @@ PLUGINS = {
 
 def main() -> None:
     """Build the plugins into a temporary folder and run protoc with them."""
+    # The toolchain of the virtual environment stands beside its interpreter.
+    places = [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
+    os.environ["PATH"] = os.pathsep.join(places)
     files = [f"{folder}/{name}.proto" for folder, names in PACKAGES.items() for name in names]
     mapping = [
         f"M{file}={MODULE}/{folder}" for folder in PACKAGES for file in files if folder in file
@@ -50,7 +53,7 @@ def main() -> None:
         for kind in ("go", "go-grpc"):
             options = ",".join([f"module={MODULE}", *mapping])
             command.append(f"--{kind}_out={options}:{HERE}")
-        path = os.pathsep.join([plugins, os.environ.get("PATH", os.defpath)])
+        path = os.pathsep.join([plugins, os.environ["PATH"]])
         subprocess.run(command + files, check=True, env={**os.environ, "PATH": path})
 
 

@@ -143,7 +143,7 @@ class Snapshot(_message.Message):
     server_uid: _builtins.str
     """server_uid is the identity of that server's data dir: 128 bits in lower-case hex."""
     engine_version: _builtins.str
-    """engine_version is the version of Perdure that wrote the payload, such as `0.1.0`."""
+    """engine_version is the version of Perdure that wrote the payload, or imported it, such as `0.1.0`."""
     redis_version: _builtins.str
     """redis_version is the Redis version that the payload claims in its `redis-ver` field. Unset when
     it claims none.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,29 @@ async def test_import_is_a_snapshot_like_any_other(bench: ControlBench) -> None:
     restored = await bench.restored(snapshot.snapshot_id)
     assert restored.state is OperationState.DONE, restored.error
     assert bench.engine.data == {"from": "outside", "b": "2", "c": "3"}
+
+
+async def test_import_does_not_pass_for_a_backup_of_this_server(tmp_path: Path) -> None:
+    """Neither in the figures that alerts stand on, nor at a start that takes the latest."""
+    bench = ControlBench(tmp_path)
+    await bench.boot()
+    bench.engine.data = {"mine": "1"}
+    await bench.take()
+    figures = bench.core.figures
+    seen = (figures.snapshot_last_success_at, figures.snapshot_last_verified_at)
+    bench.clock.advance(timedelta(hours=1))
+    await bench.ended(await _import(bench, FILE))
+    assert (figures.snapshot_last_success_at, figures.snapshot_last_verified_at) == seen
+    newest = bench.listed()[0]
+    assert newest.manifest.trigger is Trigger.IMPORT
+    assert newest.manifest.cut_at > (seen[0] or newest.manifest.cut_at)
+    await bench.stop()
+    bench.engine.rdb.unlink(missing_ok=True)
+    bench.tables["server"] = {"boot_source": "latest"}
+    await bench.boot()
+    assert bench.engine.data == {"mine": "1"}
+    assert bench.core.figures.snapshot_last_success_at == seen[0]
+    await bench.stop()
 
 
 async def test_same_request_id_gives_the_first_operation(bench: ControlBench) -> None:

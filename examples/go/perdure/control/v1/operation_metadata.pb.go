@@ -267,7 +267,9 @@ func (Progress_Unit) EnumDescriptor() ([]byte, []int) {
 	return file_perdure_control_v1_operation_metadata_proto_rawDescGZIP(), []int{1, 0}
 }
 
-// OperationMetadata says what an Operation is for and how far it is.
+// OperationMetadata says what an Operation is for and how far it is. The filter of ListOperations
+// takes terms joined with ` AND `: `done = false`, `kind = KIND_RESTORE_SNAPSHOT`, `state = FAILED`
+// (RUNNING, DONE, FAILED or CANCELLED), `target = "snapshots/{id}"`.
 type OperationMetadata struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// kind is what was asked for, and so the type of the response.

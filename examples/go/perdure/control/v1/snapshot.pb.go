@@ -235,7 +235,7 @@ type Snapshot struct {
 	ServerName string `protobuf:"bytes,8,opt,name=server_name,json=serverName,proto3" json:"server_name,omitempty"`
 	// server_uid is the identity of that server's data dir: 128 bits in lower-case hex.
 	ServerUid string `protobuf:"bytes,9,opt,name=server_uid,json=serverUid,proto3" json:"server_uid,omitempty"`
-	// engine_version is the version of Perdure that wrote the payload, such as `0.1.0`.
+	// engine_version is the version of Perdure that wrote the payload, or imported it, such as `0.1.0`.
 	EngineVersion string `protobuf:"bytes,10,opt,name=engine_version,json=engineVersion,proto3" json:"engine_version,omitempty"`
 	// redis_version is the Redis version that the payload claims in its `redis-ver` field. Unset when
 	// it claims none.
