@@ -19,6 +19,9 @@ PART_SIZE_BYTES_MAX: Final = 1 << 30
 S3_KEY_CHARACTERS_MAX: Final = 1024
 PREFIX_CHARACTERS_MAX: Final = S3_KEY_CHARACTERS_MAX - KEY_CHARACTERS_MAX - 1
 
+# No login in it: it stands in messages and in listings.
+_ENDPOINT: Final = r"^https?://[^/\s?#@]+(/[^\s?#@]*)?$"
+
 Encryption = Literal["store", "sse-s3", "sse-kms"]
 
 
@@ -47,7 +50,7 @@ class S3Options(BaseModel):
     bucket: str = Field(min_length=3, max_length=63, pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._-]*$")
     prefix: str = ""
     store: Store | None = None
-    endpoint_url: str | None = Field(default=None, pattern=r"^https?://[^/\s]+/?$")
+    endpoint_url: str | None = Field(default=None, pattern=_ENDPOINT)
     region: str | None = Field(default=None, min_length=1)
     path_style: bool | None = None
     profile: str | None = Field(default=None, min_length=1)

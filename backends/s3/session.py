@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from backends.s3.options import S3Options
 
-_CALLS_AT_ONCE = 8  # beside the parts of an upload; more only open a connection of their own
+_CONNECTIONS_KEPT = 64  # more calls than that at once open a connection each, and close it
 
 
 def connect(options: S3Options, location: str) -> S3Client:
@@ -36,7 +36,7 @@ def connect(options: S3Options, location: str) -> S3Client:
         connect_timeout=options.connect_timeout_seconds,
         read_timeout=options.read_timeout_seconds,
         retries={"total_max_attempts": 1, "mode": "standard"},
-        max_pool_connections=_CALLS_AT_ONCE + 2 * options.parts_in_flight,
+        max_pool_connections=_CONNECTIONS_KEPT,
         tcp_keepalive=True,
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",

@@ -281,6 +281,7 @@ def test_store_without_conditions_is_guarded_within_the_process() -> None:
         ({"checksum": "crc99"}, "checksum: "),
         ({"part_size_bytes": 1}, "part_size_bytes: "),
         ({"endpoint_url": "minio:9000"}, "endpoint_url: "),
+        ({"endpoint_url": "https://key:secret@minio:9000"}, "endpoint_url: "),
         ({"prefix": "/absolute"}, "prefix: "),
         ({"kms_key_id": "k"}, "kms_key_id needs encryption = 'sse-kms'"),
         ({"endpoint_url": None, "store": "minio"}, "needs an endpoint_url"),
