@@ -8,7 +8,7 @@ rpc under another verb is audited until somebody says that it changes nothing.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 from urllib.parse import unquote
 
@@ -66,11 +66,12 @@ class AuditInterceptor(grpc.aio.ServerInterceptor):
 
     def _audited(self, answer: Answer, method: str) -> Answer:
         async def audited(request: Any, context: Context) -> Any:
+            header = _Header(request)
             started = self._clock.monotonic()
             outcome: dict[str, object] = {"outcome": "OK"}
             response: Message | None = None
             try:
-                response = await answer(request, context)
+                response = await answer(header.request, context)
             except asyncio.CancelledError:
                 outcome = {"outcome": "CANCELLED"}
                 raise
@@ -82,7 +83,7 @@ class AuditInterceptor(grpc.aio.ServerInterceptor):
                 outcome = {"outcome": "INTERNAL"}
                 raise
             finally:
-                asked = request if isinstance(request, Message) else None  # a stream has no one
+                asked = header.message
                 spent = round(self._clock.monotonic() - started, 6)
                 record = {
                     "actor": "caller",
@@ -97,6 +98,22 @@ class AuditInterceptor(grpc.aio.ServerInterceptor):
             return response
 
         return audited
+
+
+class _Header:
+    """A request's one message, or the first of a stream: the part of it that is no bytes."""
+
+    def __init__(self, request: Any) -> None:
+        self.message: Message | None = request if isinstance(request, Message) else None
+        self.request = request if self.message is not None else self._listen(request)
+
+    async def _listen(self, messages: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        is_first = True
+        async for message in messages:
+            if is_first:
+                part = next((p for _, p in message.ListFields() if isinstance(p, Message)), None)
+                self.message, is_first = part, False
+            yield message
 
 
 def _about(request: Message | None, response: Message | None) -> dict[str, object]:

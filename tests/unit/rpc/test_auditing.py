@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 
 from perdure import verbs
 from perdure.client import Client
-from perdure.control.v1 import schedule_pb2
+from perdure.control.v1 import schedule_pb2, snapshot_service_pb2_grpc, transfer_pb2
 from perdure.errors import PerdureError
 from sidecar.audit import AuditLog, AuditOptions
 from sidecar.observe import Figures
@@ -76,6 +80,23 @@ def test_reads_have_none(client: Client, tmp_path: Path) -> None:
     client.run(verbs.get_server_status())
     client.run(verbs.get_config())
     assert _lines(tmp_path) == []
+
+
+def test_import_is_known_by_its_header(client: Client, tmp_path: Path) -> None:
+    """Of a stream its first message is shown, and none of its bytes."""
+    data = b"REDIS0010 not an RDB file"
+    header = transfer_pb2.ImportHeader(
+        size_bytes=len(data), sha256=hashlib.sha256(data).hexdigest(), request_id=str(uuid.uuid4())
+    )
+    request = transfer_pb2.ImportSnapshotRequest
+    messages = iter([request(header=header), request(chunk=data)])
+    with grpc.insecure_channel(client.target) as channel, suppress(grpc.RpcError):
+        stub = snapshot_service_pb2_grpc.SnapshotServiceStub(channel)
+        stub.ImportSnapshot(messages, timeout=30)
+    (line,) = _lines(tmp_path)
+    assert line["method"].endswith("/ImportSnapshot")
+    assert line["request_id"] == header.request_id
+    assert line["request"] == {"size_bytes": str(len(data)), "sha256": header.sha256}
 
 
 def test_secrets_are_not_in_it(plane: FakePlane, client: Client, tmp_path: Path) -> None:
