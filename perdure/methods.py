@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
 from perdure.steps import Call, Feed
 
@@ -33,10 +33,10 @@ class method(Generic[P, T]):  # noqa: N801  # used as `property` is
 
     def __init__(self, verb: Callable[P, Call[T]]) -> None:
         self._verb = verb
-        self.__doc__, self.__wrapped__ = verb.__doc__, verb
+        self.__doc__ = verb.__doc__
 
     @overload
-    def __get__(self, instance: None, owner: type[object]) -> Self: ...
+    def __get__(self, instance: None, owner: type[object]) -> Callable[P, Call[T]]: ...
     @overload
     def __get__(self, instance: Methods[Driver], owner: type[object]) -> Callable[P, T]: ...
     @overload
@@ -45,7 +45,7 @@ class method(Generic[P, T]):  # noqa: N801  # used as `property` is
     ) -> Callable[P, Coroutine[Any, Any, T]]: ...
     def __get__(self, instance: Any, owner: type[object]) -> Any:
         if instance is None:
-            return self
+            return self._verb  # so that help() shows it
         return partial(_run, instance.driver.run, self._verb)
 
 
@@ -54,10 +54,10 @@ class feed(Generic[P, T]):  # noqa: N801
 
     def __init__(self, verb: Callable[P, Feed[T]]) -> None:
         self._verb = verb
-        self.__doc__, self.__wrapped__ = verb.__doc__, verb
+        self.__doc__ = verb.__doc__
 
     @overload
-    def __get__(self, instance: None, owner: type[object]) -> Self: ...
+    def __get__(self, instance: None, owner: type[object]) -> Callable[P, Feed[T]]: ...
     @overload
     def __get__(
         self, instance: Methods[Driver], owner: type[object]
@@ -68,7 +68,7 @@ class feed(Generic[P, T]):  # noqa: N801
     ) -> Callable[P, AsyncIterator[T]]: ...
     def __get__(self, instance: Any, owner: type[object]) -> Any:
         if instance is None:
-            return self
+            return self._verb  # so that help() shows it
         return partial(_run, instance.driver.iterate, self._verb)
 
 
