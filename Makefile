@@ -129,6 +129,7 @@ type: build ## Check the Python types
 .PHONY: bench
 bench: build packages $(VENV)/.bench-locked ## Compare with Redis and Valkey, side by side (BENCH_ARGS)
 	@command -v strace >/dev/null || $(MAKE) --no-print-directory debian-strace # counts fsyncs
+	@command -v etcd >/dev/null || $(MAKE) --no-print-directory debian-etcd-server
 	$(BIN)/python -m bench.run $(BENCH_ARGS)
 
 .PHONY: bench-hanging-backend

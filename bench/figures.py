@@ -15,8 +15,9 @@ from pydantic import TypeAdapter
 
 OURS = "perdure"
 UNLOGGED = "perdure-unlogged"  # ours again, without a log: what a log row costs is measured from it
+ALWAYS_LOGGED = "perdure-always"  # ours with `appendfsync always`, among the rows of calls
 NULL = "null"
-_NO_PEERS = {OURS, UNLOGGED, NULL}
+_NO_PEERS = {OURS, UNLOGGED, ALWAYS_LOGGED, NULL}
 CLIENT_SHARE_MAX = 0.95
 
 
@@ -109,6 +110,9 @@ class Figures:
     big_forks: dict[str, BigForks] = field(default_factory=dict)
     verified: list[str] = field(default_factory=list)
     log: LogFigures = field(default_factory=LogFigures)
+    calls: list[RowFigures] = field(default_factory=list)
+    """Calls over gRPC; their servers are those of `call_servers`."""
+    call_versions: dict[str, str] = field(default_factory=dict)
 
     def row(self, row_id: str) -> RowFigures | None:
         """Give the row with that id, if it ran."""

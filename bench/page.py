@@ -16,6 +16,7 @@ from bench.figures import (
 )
 from bench.floors import NO_NEXT_STEP, judge, lost_rows
 from bench.machine import lines_of
+from bench.page_calls import call_sections
 from bench.page_log import log_sections
 from bench.page_tables import MARK, number, rate_cell, row_cell, table
 from bench.rows import CLIENTS
@@ -32,6 +33,7 @@ def page(figures: Figures, steps: Mapping[str, str]) -> str:
         *([_persistence(figures)] if figures.used_bytes else []),
         *([_big_forks(figures)] if figures.big_forks else []),
         *log_sections(figures),
+        *call_sections(figures),
         _how(figures),
     ]
     return "\n\n".join("\n".join(part) for part in parts) + "\n"

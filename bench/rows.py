@@ -20,6 +20,7 @@ QUICK_DIVISOR = 50
 ALWAYS, EVERYSEC, NO = "always", "everysec", "no"  # of `appendfsync`
 STAGES = ("bytes", "save", "load", "fork", "big-fork")
 LOG_STAGES = ("replay", "rewrite")
+CALLS = "calls"  # all rows over gRPC together
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ def chosen_rows(patterns: Sequence[str], *, is_quick: bool) -> list[Row]:
 
 def chosen_stages(patterns: Sequence[str]) -> set[str]:
     """Give the persistence stages that match one of the patterns, all without."""
-    return {stage for stage in (*STAGES, *LOG_STAGES) if _is_chosen(stage, patterns)}
+    return {stage for stage in (*STAGES, *LOG_STAGES, CALLS) if _is_chosen(stage, patterns)}
 
 
 def unmatched(patterns: Sequence[str]) -> list[str]:
@@ -120,7 +121,7 @@ def title_of(row_id: str) -> str:
 
 def known() -> list[str]:
     """Give the ids of all rows and stages."""
-    return [*(row.id for row in (*ROWS, *LOG_ROWS)), *STAGES, *LOG_STAGES]
+    return [*(row.id for row in (*ROWS, *LOG_ROWS)), *STAGES, *LOG_STAGES, CALLS]
 
 
 def quick(row: Row) -> Row:

@@ -17,6 +17,7 @@ from types import FrameType
 
 from bench import rows
 from bench.big_fork import run_big_forks
+from bench.calls import run_calls
 from bench.chart import draw
 from bench.figures import NULL, Figures, load_figures, save_figures
 from bench.floors import FORK_GIB, judge, next_steps
@@ -85,6 +86,8 @@ def measure(options: argparse.Namespace) -> Figures:
         logged = [row for row in chosen if row.policy]
         if plain:
             run_rows(plain, names, figures, folder / "rows")
+        if rows.CALLS in stages:
+            run_calls(figures, folder / "calls", divisor=rows.QUICK_DIVISOR if options.quick else 1)
         if stages & {*rows.STAGES} - {"big-fork"}:
             run_stages(stages, storing, figures, folder / "stages")
         if logged:

@@ -30,7 +30,7 @@ NAMES = (OURS, *PEER_NAMES, NULL)
 TITLES = {OURS: "Perdure", UNLOGGED: "Perdure, no log", NULL: "null server"} | {
     name: PEERS[name].title for name in PEER_NAMES
 }
-_NO_SNAPSHOTS = '[schedules.hourly]\npreset = "hourly"\npaused = true\n'
+NO_SNAPSHOTS = '[schedules.hourly]\npreset = "hourly"\npaused = true\n'
 _PEER_LOADED = re.compile(r"DB loaded from (?:disk|append only file): ([\d.]+) seconds")
 
 
@@ -89,7 +89,7 @@ def _start_ours(
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "sidecar.log").unlink(missing_ok=True)  # it appends; the last start is what counts
     words = ("--save", "", *arguments)
-    ours = Sidecar(folder, redis_args=words, config=_NO_SNAPSHOTS, prefix=prefix)
+    ours = Sidecar(folder, redis_args=words, config=NO_SNAPSHOTS, prefix=prefix)
     rdb = ours.data / "dump.rdb"
     return Running(name, ours.ports["resp"], ours.process.pid, ours.log, rdb, ours.stop)
 

@@ -83,7 +83,7 @@ def test_rows_are_chosen_by_pattern_and_a_slip_is_told() -> None:
     ids = [row.id for row in rows.chosen_rows(["set-*", "hset-16"], is_quick=False)]
     assert ids == ["set-1", "set-16", "set-64", "hset-16"]
     assert rows.chosen_stages(["save", "set-1"]) == {"save"}
-    assert rows.chosen_stages([]) == {*rows.STAGES, *rows.LOG_STAGES}
+    assert rows.chosen_stages([]) == {*rows.STAGES, *rows.LOG_STAGES, rows.CALLS}
     assert rows.unmatched(["set-*", "sat-16", "load"]) == ["sat-16"]
     every = [row.id for row in (*rows.ROWS, *rows.LOG_ROWS)]
     assert len(set(every)) == len(every)
