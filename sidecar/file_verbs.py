@@ -65,13 +65,19 @@ def exit_code(code: str) -> int:
 
 
 @contextmanager
-def told_errors() -> Iterator[None]:
-    """End the process, with what is wrong on stderr, when the engine refuses a file."""
+def told_errors(tell_damage: Callable[[dict[str, Any]], None] | None = None) -> Iterator[None]:
+    """End the process, with what is wrong on stderr, when the engine refuses a file.
+
+    `tell_damage` is given the error as a document first, when the file is there and damaged.
+    """
     from sidecar._engine import EngineError  # noqa: PLC0415  # not for --help
 
     try:
         yield
     except EngineError as error:
+        if tell_damage is not None and exit_code(error.code) == EXIT_CORRUPT:
+            fields = ("code", "message", "hint", "context")
+            tell_damage({name: getattr(error, name) for name in fields})
         complain(error.message, error.hint)
         raise typer.Exit(exit_code(error.code)) from None
     except KeyboardInterrupt:

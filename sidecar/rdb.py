@@ -7,7 +7,7 @@ Registered under the entry-point group `perdure.commands`. The engine reads the 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -42,15 +42,22 @@ def check(context: typer.Context, file: FileArgument, *, as_json: JsonOption = F
     if there is no such file, 6 if it is damaged or holds what Perdure does not load.
     """
     screen: Screen = context.obj
-    found = _inspect(file, top=0, is_strict=True)
-    if screen.is_json or as_json:
+    is_json = screen.is_json or as_json
+
+    def tell(error: dict[str, Any]) -> None:
+        # Of what Perdure does not read nobody can say that it is damaged.
+        is_sound = None if error["code"].endswith("_UNSUPPORTED") else False
+        screen.print_json({"is_sound": is_sound, "is_loadable": False, "error": error})
+
+    found = _inspect(file, top=0, is_strict=True, tell_damage=tell if is_json else None)
+    if is_json:
         screen.print_json(_verdict(found))
     else:
         screen.print_fields([("file", str(file)), *_facts(found), ("sha256", found["sha256"])])
     if found["unsupported"]:
         complain(*_unsupported(found))
         raise typer.Exit(EXIT_CORRUPT)
-    if not as_json:
+    if not is_json:
         screen.say(_soundness(found))
 
 
@@ -93,11 +100,17 @@ def inspect(
 # ------------------------------------------------------------------------------------- the file
 
 
-def _inspect(file: Path, *, top: int, is_strict: bool) -> Found:
+def _inspect(
+    file: Path,
+    *,
+    top: int,
+    is_strict: bool,
+    tell_damage: Callable[[dict[str, Any]], None] | None = None,
+) -> Found:
     """Read a file, or end the process with what is wrong with it."""
     from sidecar._engine import inspect_rdb  # noqa: PLC0415  # not for --help
 
-    with told_errors(), shown_progress(file) as progress:
+    with told_errors(tell_damage), shown_progress(file) as progress:
         text = inspect_rdb(file, top=top, strict=is_strict, progress=progress)
     found: Found = json.loads(text)
     return found

@@ -77,6 +77,24 @@ def test_damage_is_told_with_its_place_and_what_to_do(tmp_path: Path, ask: Ask) 
         assert hint.startswith("Try: ")
 
 
+def test_damage_is_a_document_for_a_program(tmp_path: Path, ask: Ask) -> None:
+    """The verdict is on stdout though the command fails; a file that is not there has none."""
+    path = by_hand(tmp_path, b"\x02" + text(b"set") + b"\x02\x01a\x01a")
+    code, out, err = ask("check", path, "-o", "json")
+    assert code == ExitCode.DATA_CORRUPT
+    assert err.startswith("Error: ")
+    found = json.loads(out)
+    assert found["is_sound"] is found["is_loadable"] is False
+    assert found["error"]["code"].startswith("RDB_")
+    assert found["error"]["message"] in err
+    assert found["error"]["context"]["path"] == str(path)
+    path.write_bytes(b"REDIS0099" + END)
+    found = json.loads(ask("check", path, "-o", "json")[1])
+    assert (found["is_sound"], found["is_loadable"]) == (None, False)
+    code, out, _ = ask("check", tmp_path / "nothing.rdb", "-o", "json")
+    assert (code, out) == (ExitCode.NOT_FOUND, "")
+
+
 @pytest.mark.parametrize(
     ("content", "code", "said"),
     [
