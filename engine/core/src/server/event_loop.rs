@@ -18,6 +18,7 @@ use super::epoll::{Epoll, Interest, Ready};
 use super::inbox::Inbox;
 use super::listen::Listeners;
 use super::output::Flushed;
+use super::returning::Returning;
 use super::slots::Slots;
 use crate::aof::GateWaker;
 use crate::command;
@@ -72,6 +73,7 @@ pub struct EventLoop {
     busy: Vec<u64>,
     to_flush: Vec<u64>,
     gated: Vec<u64>,
+    returning: Returning,
     /// Connections whose reply is still to come, and when to look at them.
     waiting: Vec<u64>,
     wait_due: WaitDue,
@@ -100,6 +102,7 @@ impl EventLoop {
             busy: Vec::new(),
             to_flush: Vec::new(),
             gated: Vec::new(),
+            returning: Returning::default(),
             waiting: Vec::new(),
             wait_due: WaitDue::default(),
             now_ms: door.shared.clock.unix_ms(),
@@ -117,6 +120,10 @@ impl EventLoop {
         let mut ready = Vec::new();
         while !self.is_stopping() {
             let timeout = if self.busy.is_empty() { self.sleep() } else { Duration::ZERO };
+            if let Some(pause) = self.returning.pause(ready.len()).filter(|_| self.busy.is_empty())
+            {
+                std::thread::sleep(pause);
+            }
             self.epoll.wait(timeout, &mut ready)?;
             self.now_ms = self.door.shared.clock.unix_ms();
             for event in &ready {
@@ -166,6 +173,7 @@ impl EventLoop {
 
     /// Those whose replies wait at the gate are to be looked at again.
     fn list_gated(&mut self) {
+        self.returning.release(self.gated.len());
         for token in std::mem::take(&mut self.gated) {
             if let Some(connection) = self.slots.get(token) {
                 connection.is_gated = false;

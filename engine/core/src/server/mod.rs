@@ -12,6 +12,7 @@ mod event_loop;
 mod inbox;
 mod listen;
 mod output;
+mod returning;
 mod slots;
 
 use std::io;
