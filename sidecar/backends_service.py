@@ -52,6 +52,8 @@ class Backends:
             last_error=storage.figures.last_error,
             snapshots=len(copies),
             stored_size_bytes=sum(copy.manifest.stored_size_bytes for copy in copies),
+            pending_snapshots=storage.figures.pending_snapshots,
+            next_retry_at=storage.figures.ship_retry_at,
         )
 
     async def check(self, backend: str, request_id: str | None = None) -> Operation:

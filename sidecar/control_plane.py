@@ -415,6 +415,7 @@ class Core:
         if storage.name in self.rebuild.pending and await self.rebuild.read_pending(storage):
             await self._learn_late()
         await self.settling.settle_backend(storage.name)
+        await self.settling.measure()
         await self.rotation.rotate_unscheduled(self._keep_unscheduled(), storage)
         await self.rotation.purge_due(storage)
         await self._sweep(storage)

@@ -391,6 +391,8 @@ class BackendStatus:
     last_error: JsonObject | None
     snapshots: int
     stored_size_bytes: int
+    pending_snapshots: int = 0  # verified ones on our disk that it has not taken
+    next_retry_at: datetime | None = None  # None: nothing failed
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,15 +28,16 @@ def list_backends(context: typer.Context, filter_text: FilterOption = "") -> Non
         session.print_list("backends", backends)
         return
     session.print_table(
-        ("ID", "TYPE", "STATE", "LAST USED", "SNAPSHOTS", "STORED", "LOCATION"),
+        ("ID", "TYPE", "STATE", "SNAPSHOTS", "STORED", "WAITING", "NEXT RETRY", "LOCATION"),
         (
             (
                 short_id(backend.name),
                 backend.type,
                 show_enum(Backend.State.Name(backend.state)),
-                show_time(backend.last_operation_time),
                 show_count(backend.snapshot_count),
                 show_size(backend.stored_size_bytes),
+                show_count(backend.pending_snapshot_count),
+                show_time(backend.next_retry_time),
                 backend.location,
             )
             for backend in backends

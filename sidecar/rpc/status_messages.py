@@ -38,8 +38,10 @@ def encode_backend(status: BackendStatus) -> backend_pb2.Backend:
         state=backend_pb2.Backend.State.Value(wire_name(BACKEND_STATES, status.is_up)),
         snapshot_count=status.snapshots,
         stored_size_bytes=status.stored_size_bytes,
+        pending_snapshot_count=status.pending_snapshots,
     )
     set_instant(message.last_operation_time, status.last_operation_at)
+    set_instant(message.next_retry_time, status.next_retry_at)
     if status.last_error is not None and status.is_up is False:
         message.last_error.CopyFrom(encode_stored_error(status.last_error))
     return message

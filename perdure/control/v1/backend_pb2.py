@@ -28,7 +28,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n perdure/control/v1/backend.proto\x12\x12perdure.control.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"\xeb\x02\n\x07\x42\x61\x63kend\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x12\n\x04type\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x16\n\x08location\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x36\n\x05state\x18\x04 \x01(\x0e\x32!.perdure.control.v1.Backend.StateB\x04\xe2\x41\x01\x03\x12=\n\x13last_operation_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12,\n\nlast_error\x18\x06 \x01(\x0b\x32\x12.google.rpc.StatusB\x04\xe2\x41\x01\x03\x12\x1c\n\x0esnapshot_count\x18\x07 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x1f\n\x11stored_size_bytes\x18\x08 \x01(\x03\x42\x04\xe2\x41\x01\x03\"<\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0c\n\x08STATE_UP\x10\x01\x12\x0e\n\nSTATE_DOWN\x10\x02\"t\n\rBackendReport\x12\x15\n\x07\x62\x61\x63kend\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x14\n\x06passed\x18\x02 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x36\n\x06\x63hecks\x18\x03 \x03(\x0b\x32 .perdure.control.v1.BackendCheckB\x04\xe2\x41\x01\x03\"\x8b\x02\n\x0c\x42\x61\x63kendCheck\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12?\n\x07outcome\x18\x02 \x01(\x0e\x32(.perdure.control.v1.BackendCheck.OutcomeB\x04\xe2\x41\x01\x03\x12\x14\n\x06\x64\x65tail\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x31\n\x08\x64uration\x18\x04 \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x03\"_\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x12\n\x0eOUTCOME_PASSED\x10\x01\x12\x12\n\x0eOUTCOME_FAILED\x10\x02\x12\x13\n\x0fOUTCOME_SKIPPED\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n perdure/control/v1/backend.proto\x12\x12perdure.control.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"\xcc\x03\n\x07\x42\x61\x63kend\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x12\n\x04type\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x16\n\x08location\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x36\n\x05state\x18\x04 \x01(\x0e\x32!.perdure.control.v1.Backend.StateB\x04\xe2\x41\x01\x03\x12=\n\x13last_operation_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12,\n\nlast_error\x18\x06 \x01(\x0b\x32\x12.google.rpc.StatusB\x04\xe2\x41\x01\x03\x12\x1c\n\x0esnapshot_count\x18\x07 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x1f\n\x11stored_size_bytes\x18\x08 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12$\n\x16pending_snapshot_count\x18\t \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x39\n\x0fnext_retry_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"<\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0c\n\x08STATE_UP\x10\x01\x12\x0e\n\nSTATE_DOWN\x10\x02\"t\n\rBackendReport\x12\x15\n\x07\x62\x61\x63kend\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x14\n\x06passed\x18\x02 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x36\n\x06\x63hecks\x18\x03 \x03(\x0b\x32 .perdure.control.v1.BackendCheckB\x04\xe2\x41\x01\x03\"\x8b\x02\n\x0c\x42\x61\x63kendCheck\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12?\n\x07outcome\x18\x02 \x01(\x0e\x32(.perdure.control.v1.BackendCheck.OutcomeB\x04\xe2\x41\x01\x03\x12\x14\n\x06\x64\x65tail\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x31\n\x08\x64uration\x18\x04 \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x03\"_\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x12\n\x0eOUTCOME_PASSED\x10\x01\x12\x12\n\x0eOUTCOME_FAILED\x10\x02\x12\x13\n\x0fOUTCOME_SKIPPED\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -51,6 +51,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BACKEND'].fields_by_name['snapshot_count']._serialized_options = b'\342A\001\003'
   _globals['_BACKEND'].fields_by_name['stored_size_bytes']._loaded_options = None
   _globals['_BACKEND'].fields_by_name['stored_size_bytes']._serialized_options = b'\342A\001\003'
+  _globals['_BACKEND'].fields_by_name['pending_snapshot_count']._loaded_options = None
+  _globals['_BACKEND'].fields_by_name['pending_snapshot_count']._serialized_options = b'\342A\001\003'
+  _globals['_BACKEND'].fields_by_name['next_retry_time']._loaded_options = None
+  _globals['_BACKEND'].fields_by_name['next_retry_time']._serialized_options = b'\342A\001\003'
   _globals['_BACKENDREPORT'].fields_by_name['backend']._loaded_options = None
   _globals['_BACKENDREPORT'].fields_by_name['backend']._serialized_options = b'\342A\001\003'
   _globals['_BACKENDREPORT'].fields_by_name['passed']._loaded_options = None
@@ -66,13 +70,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BACKENDCHECK'].fields_by_name['duration']._loaded_options = None
   _globals['_BACKENDCHECK'].fields_by_name['duration']._serialized_options = b'\342A\001\003'
   _globals['_BACKEND']._serialized_start=180
-  _globals['_BACKEND']._serialized_end=543
-  _globals['_BACKEND_STATE']._serialized_start=483
-  _globals['_BACKEND_STATE']._serialized_end=543
-  _globals['_BACKENDREPORT']._serialized_start=545
-  _globals['_BACKENDREPORT']._serialized_end=661
-  _globals['_BACKENDCHECK']._serialized_start=664
-  _globals['_BACKENDCHECK']._serialized_end=931
-  _globals['_BACKENDCHECK_OUTCOME']._serialized_start=836
-  _globals['_BACKENDCHECK_OUTCOME']._serialized_end=931
+  _globals['_BACKEND']._serialized_end=640
+  _globals['_BACKEND_STATE']._serialized_start=580
+  _globals['_BACKEND_STATE']._serialized_end=640
+  _globals['_BACKENDREPORT']._serialized_start=642
+  _globals['_BACKENDREPORT']._serialized_end=758
+  _globals['_BACKENDCHECK']._serialized_start=761
+  _globals['_BACKENDCHECK']._serialized_end=1028
+  _globals['_BACKENDCHECK_OUTCOME']._serialized_start=933
+  _globals['_BACKENDCHECK_OUTCOME']._serialized_end=1028
 # @@protoc_insertion_point(module_scope)

@@ -61,6 +61,8 @@ class Backend(_message.Message):
     LAST_ERROR_FIELD_NUMBER: _builtins.int
     SNAPSHOT_COUNT_FIELD_NUMBER: _builtins.int
     STORED_SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    PENDING_SNAPSHOT_COUNT_FIELD_NUMBER: _builtins.int
+    NEXT_RETRY_TIME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """name is `backends/{id}`; the id is the one in the configuration."""
     type: _builtins.str
@@ -73,6 +75,10 @@ class Backend(_message.Message):
     """snapshot_count is how many snapshots have a copy here that is not deleted."""
     stored_size_bytes: _builtins.int
     """stored_size_bytes is what the payloads of those copies take."""
+    pending_snapshot_count: _builtins.int
+    """pending_snapshot_count is how many verified snapshots wait on the server's disk until this
+    backend takes them; counted every half minute.
+    """
     @_builtins.property
     def last_operation_time(self) -> _timestamp_pb2.Timestamp:
         """last_operation_time is when the last operation on it ended. Unset when none was tried since the
@@ -82,6 +88,10 @@ class Backend(_message.Message):
     @_builtins.property
     def last_error(self) -> _status_pb2.Status:
         """last_error is why the last operation failed. Unset unless `state` is STATE_DOWN."""
+
+    @_builtins.property
+    def next_retry_time(self) -> _timestamp_pb2.Timestamp:
+        """next_retry_time is when the newest of them is tried again. Unset unless the last try failed."""
 
     def __init__(
         self,
@@ -94,10 +104,12 @@ class Backend(_message.Message):
         last_error: _status_pb2.Status | None = ...,
         snapshot_count: _builtins.int = ...,
         stored_size_bytes: _builtins.int = ...,
+        pending_snapshot_count: _builtins.int = ...,
+        next_retry_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["last_error", b"last_error", "last_operation_time", b"last_operation_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["last_error", b"last_error", "last_operation_time", b"last_operation_time", "next_retry_time", b"next_retry_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["last_error", b"last_error", "last_operation_time", b"last_operation_time", "location", b"location", "name", b"name", "snapshot_count", b"snapshot_count", "state", b"state", "stored_size_bytes", b"stored_size_bytes", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["last_error", b"last_error", "last_operation_time", b"last_operation_time", "location", b"location", "name", b"name", "next_retry_time", b"next_retry_time", "pending_snapshot_count", b"pending_snapshot_count", "snapshot_count", b"snapshot_count", "state", b"state", "stored_size_bytes", b"stored_size_bytes", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

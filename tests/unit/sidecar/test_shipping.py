@@ -23,6 +23,7 @@ from sidecar.model import (
     Trigger,
 )
 from sidecar.observe import BackendFigures
+from sidecar.paging import ListRequest
 from sidecar.spool import CutTarget, SpooledCut
 from sidecar.usecases import CreateSnapshot
 from tests.support.control_bench import ControlBench, disk_at, until
@@ -127,6 +128,9 @@ async def test_failing_backend_is_tried_again_with_growing_pauses(tmp_path: Path
         await bench.core.maintain()
         assert two.bad_ships("failed") == tries, "tried before its time"
         assert figures.pending_snapshots == 1
+        bad = bench.core.control_plane.backends.list(ListRequest()).items[0]
+        assert (bad.name, bad.pending_snapshots) == ("bad", 1)
+        assert bad.next_retry_at == figures.ship_retry_at
         bench.clock.advance(timedelta(seconds=1))
         await bench.core.maintain()
         pause = min(pause * 2, RETRY_MAX)
