@@ -322,8 +322,15 @@ class Clones:
     # --- a restart, and the background ------------------------------------------------
 
     async def adopt(self) -> None:
-        """Learn of the clones that an earlier run made, before the doors open."""
-        clones, strays = await asyncio.to_thread(self._parts.store.load)
+        """Learn of the clones that an earlier run made, before the doors open.
+
+        A folder that cannot be read keeps nobody from serving: there are no clones then.
+        """
+        try:
+            clones, strays = await asyncio.to_thread(self._parts.store.load)
+        except OSError as exc:
+            _log.error("clones_not_read", error=str(exc))
+            return
         for path in strays:
             _log.error("clone_record_unreadable", folder=str(path))
         for clone in clones:

@@ -104,7 +104,7 @@ class LocalProvisioner:
             )
         if child is not None:
             child.poll()  # reaped
-            del self._children[mark]
+            self._children.pop(mark, None)
 
 
 def _spawn(spec: ServerSpec) -> subprocess.Popen[bytes]:

@@ -18,13 +18,14 @@ from tests.support.clone_traces import (
     clone_folders,
     clone_processes,
     end_clones,
-    is_open,
+    listeners,
 )
 from tests.support.dataset import write_strings
 from tests.support.processes import Sidecar, digest_of, wait_for
 
 KEYS = 2_000
 CLONES = 20
+DOORS = 4
 CONFLICT = 4
 
 
@@ -66,6 +67,8 @@ def test_a_clone_of_a_snapshot_is_a_server_of_its_own(tmp_path: Path) -> None:
             client.flushall()
         clone = sidecar.json("clone", "create", "--snapshot", snapshot["name"])
         assert clone["state"] == "STATE_READY"
+        doors = listeners(clone)
+        assert len(doors) == DOORS
         assert clone["seed"] == "SEED_LINK"
         assert int(clone["key_count"]) == KEYS
         assert digest_at(clone) == digest
@@ -90,7 +93,7 @@ def test_a_clone_of_a_snapshot_is_a_server_of_its_own(tmp_path: Path) -> None:
         sidecar.cli("clone", "delete", clone["name"])
         assert sidecar.json("clone", "list") == {"clones": []}
         assert_nothing_left(sidecar.data)
-        assert not any(is_open(address) for address in addresses(clone))
+        assert not doors & listeners(clone)
         assert sidecar.cli("snapshot", "verify", snapshot["name"])
 
 
@@ -150,6 +153,8 @@ def test_a_restarted_server_adopts_what_still_serves(tmp_path: Path) -> None:
             found = again.json("clone", "get", clone["name"])
             assert found["state"] == "STATE_READY"
             assert found["pid"] == clone["pid"]
+            doors = listeners(clone)
+            assert len(doors) == DOORS
             assert found["lease_end_time"] == clone["lease_end_time"]
             renewed = again.json("clone", "renew", clone["name"], "--lease", "2h")
             assert renewed["lease_end_time"] > clone["lease_end_time"]
@@ -159,15 +164,16 @@ def test_a_restarted_server_adopts_what_still_serves(tmp_path: Path) -> None:
             assert "Try:" in late.stderr
             again.cli("clone", "delete", clone["name"])
             assert_nothing_left(again.data)
-            assert not any(is_open(address) for address in addresses(clone))
+            assert not doors & listeners(clone)
 
 
 def test_a_lease_that_is_over_takes_the_clone(tmp_path: Path) -> None:
     with parent(tmp_path) as sidecar:
         clone = sidecar.json("clone", "create", "--live", "--lease", "1s")
+        doors = listeners(clone)
         wait_for(lambda: not sidecar.json("clone", "list")["clones"], "the lease to end")
         assert_nothing_left(sidecar.data)
-        assert not any(is_open(address) for address in addresses(clone))
+        assert not doors & listeners(clone)
 
 
 def test_a_clone_whose_server_never_comes_back_ends_itself(tmp_path: Path) -> None:
@@ -181,6 +187,17 @@ def test_a_clone_whose_server_never_comes_back_ends_itself(tmp_path: Path) -> No
         with Sidecar(tmp_path, config=config) as again:
             wait_for(lambda: not again.json("clone", "list")["clones"], "what is over to go")
             assert_nothing_left(again.data)
+
+
+def test_a_clone_that_does_not_come_to_serve_leaves_nothing(tmp_path: Path) -> None:
+    """Its process is ended, its folder gone, and the error says what to do."""
+    config = "[clones]\nstart_timeout = 0.001\n"
+    with parent(tmp_path, config=config) as sidecar:
+        write_strings(sidecar.ports["resp"], KEYS, seed=7)
+        failed = sidecar.cli("clone", "create", "--live", code=CONFLICT)
+        assert "clones.start_timeout" in failed.stderr
+        assert_nothing_left(sidecar.data)
+        assert sidecar.json("clone", "list") == {"clones": []}
 
 
 def test_twenty_clones_at_once(tmp_path: Path) -> None:
@@ -201,10 +218,12 @@ def test_twenty_clones_at_once(tmp_path: Path) -> None:
             300,
         )
         assert {digest_at(clone) for clone in clones} == {digest}
-        assert len({address for clone in clones for address in addresses(clone)}) == 4 * CLONES
+        assert len({address for clone in clones for address in addresses(clone)}) == DOORS * CLONES
         assert len({clone["server_uid"] for clone in clones}) == CLONES
         assert len(clone_processes(sidecar.data)) == CLONES
+        doors = set().union(*map(listeners, clones))
+        assert len(doors) == DOORS * CLONES
         with ThreadPoolExecutor(CLONES) as calls:
             list(calls.map(lambda clone: sidecar.cli("clone", "delete", clone["name"]), clones))
         assert_nothing_left(sidecar.data)
-        assert not any(is_open(address) for clone in clones for address in addresses(clone))
+        assert not any(doors & listeners(clone) for clone in clones)

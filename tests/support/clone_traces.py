@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+_LISTEN = "0A"  # the state, as /proc/net/tcp has it
 
 
 def processes_below(folder: Path) -> dict[int, str]:
@@ -34,12 +35,20 @@ def clone_folders(data: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
 
 
-def is_open(address: str) -> bool:
-    """Say whether somebody listens there."""
-    host, _, port = address.rpartition(":")
-    with socket.socket() as probe:
-        probe.settimeout(5)
-        return probe.connect_ex((host, int(port))) == 0
+def listeners(clone: Any) -> set[tuple[int, int]]:
+    """Return port and socket of every door of a clone that somebody listens on now.
+
+    The socket, since another process may have the port a moment after.
+    """
+    wanted = {int(address.rpartition(":")[2]) for address in addresses(clone)}
+    found = set()
+    tables = [Path(f"/proc/net/{name}").read_text() for name in ("tcp", "tcp6")]
+    for line in [line for table in tables for line in table.splitlines()[1:]]:
+        fields = line.split()
+        port = int(fields[1].rpartition(":")[2], 16)
+        if fields[3] == _LISTEN and port in wanted:
+            found.add((port, int(fields[9])))
+    return found
 
 
 def end_clones(data: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.clone_record import CloneState
+from sidecar.clone_record import CloneState, CloneStore
 from sidecar.failpoints import add_observer
 from sidecar.model import OperationKind, OperationState
 from sidecar.paging import ListRequest
@@ -141,4 +141,26 @@ async def test_a_record_that_cannot_be_read_is_left_alone(tmp_path: Path) -> Non
     assert bench.clones == []
     assert folders_below(bench.data_dir) == [clone.clone_id], "the empty one is gone"
     assert bench.world.alive == [clone.process]
+    await bench.stop()
+
+
+async def test_a_folder_that_cannot_be_read_keeps_nobody_from_serving(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = CloneBench(tmp_path)
+    await bench.begin()
+    clone = await bench.made()
+    await bench.stop()
+
+    def refuse(_store: CloneStore) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(CloneStore, "load", refuse)
+        await bench.begin()
+    assert bench.clones == []
+    await bench.take()
+    await bench.stop()
+    await bench.begin()
+    assert bench.clones == [clone]
     await bench.stop()
