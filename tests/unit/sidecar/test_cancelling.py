@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import hashlib
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
+from sidecar.control_plane import CoreOptions
 from sidecar.errors import NotCancellableError
 from sidecar.failpoints import add_observer
 from sidecar.model import Operation, OperationState
-from sidecar.usecases import CreateSnapshot
+from sidecar.paging import ListRequest
+from sidecar.usecases import CloneFilter, CreateClone, CreateSnapshot, ImportSnapshot
 from tests.support.control_bench import ControlBench, until
+from tests.support.fake_engine import dump_fake
+from tests.support.fake_provisioner import FakeProvisioner, folders_below
 
 Begin = Callable[[ControlBench], Awaitable[Operation]]
 
@@ -42,6 +47,20 @@ async def _check(bench: ControlBench) -> Operation:
     return await bench.core.control_plane.backends.check("local")
 
 
+async def _import(bench: ControlBench) -> Operation:
+    content = dump_fake({"from": "outside"})
+    announced = ImportSnapshot(len(content), hashlib.sha256(content).hexdigest())
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield content
+
+    return await bench.core.control_plane.transfers.import_file(announced, chunks())
+
+
+async def _clone(bench: ControlBench) -> Operation:
+    return await bench.core.clones.create(CreateClone(is_live=True))
+
+
 def _newest(bench: ControlBench) -> str:
     return bench.listed()[0].snapshot_id
 
@@ -50,6 +69,8 @@ CUTTING = ("planned", "cut", "cut_recorded", "verified", "proof_recorded", "pack
 CASES: list[tuple[Begin, str]] = [
     *((_snapshot, f"snapshot.{step}") for step in CUTTING),
     *((_run, f"snapshot.{step}") for step in CUTTING),
+    *((_import, f"import.{step}") for step in ("verified", "planned", "placed", "proof_recorded")),
+    (_import, "snapshot.packed"),
     *((_verify, f"verify.{step}") for step in ("fetched", "unpacked")),
     *((_restore, f"restore.{step}") for step in ("planned", "fetched", "unpacked", "loaded")),
 ]
@@ -110,7 +131,7 @@ async def test_cancel_before_the_commit_leaves_nothing(
 
 
 @pytest.mark.parametrize("step", ["payload_put", "manifest_put", "catalogued"])
-@pytest.mark.parametrize("begin", [_snapshot, _run], ids=_name)
+@pytest.mark.parametrize("begin", [_snapshot, _run, _import], ids=_name)
 async def test_cancel_around_the_manifest_leaves_a_whole_snapshot_or_nothing(
     bench: ControlBench, begin: Begin, step: str
 ) -> None:
@@ -137,6 +158,32 @@ async def test_cancel_past_the_commit_is_refused_and_the_work_ends_well(
     with pytest.raises(NotCancellableError):
         await canceller.asked
     assert bench.engine.data == {"a": "1", "b": "2"}
+
+
+CLONE_STEPS = (
+    "planned",
+    "recorded",
+    "seeded",
+    "verified",
+    "launched",
+    "process_recorded",
+    "released",
+)
+
+
+@pytest.mark.parametrize("step", CLONE_STEPS)
+async def test_cancelled_clone_leaves_neither_process_nor_folder(tmp_path: Path, step: str) -> None:
+    bench, world = ControlBench(tmp_path), FakeProvisioner()
+    await bench.boot(CoreOptions(provisioner=world))
+    bench.engine.data = {"a": "1"}
+    world.is_slow = True  # its process does not serve before the cancel comes
+    ended = await Canceller(bench, f"clone.{step}").run(_clone)
+    assert ended.state is OperationState.CANCELLED
+    assert list(bench.core.clones.list(ListRequest(), CloneFilter()).items) == []
+    assert folders_below(bench.data_dir) == []
+    assert world.alive == []
+    assert bench.spool_files() == []
+    await bench.stop()
 
 
 async def test_cancelled_check_leaves_nothing_on_the_backend(bench: ControlBench) -> None:
