@@ -1,14 +1,19 @@
-//! Around the generated service: gives what the transport itself refuses (a message past its bound)
-//! the status and the reason of our own table.
+//! Around the generated service: deadlines of calls, and what the transport itself refuses (a message
+//! past its bound), with the status and the reason of our own table. The transport would answer a
+//! deadline as a cancellation, so this one ends the call a moment earlier.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tonic::Status;
 use tonic::codegen::{Service, http};
 use tonic::server::NamedService;
 
 use super::errors::Refusal;
+
+/// The transport's own timer would fire then.
+const AHEAD: Duration = Duration::from_millis(2);
 
 /// A service whose transport errors are ours.
 #[derive(Clone)]
@@ -33,9 +38,20 @@ where
     }
 
     fn call(&mut self, request: http::Request<Q>) -> Self::Future {
+        let patience =
+            request.headers().get("grpc-timeout").and_then(|text| patience(text.as_bytes()));
         let answering = self.0.call(request);
         Box::pin(async move {
-            let response = answering.await?;
+            let response = match patience {
+                None => answering.await?,
+                Some(patience) => {
+                    let answered = tokio::time::timeout(patience.saturating_sub(AHEAD), answering);
+                    let Ok(answer) = answered.await else {
+                        return Ok(Status::from(Refusal::deadline()).into_http());
+                    };
+                    answer?
+                }
+            };
             // A call that was refused before its method ran is answered with headers alone.
             Ok(match Status::from_header_map(response.headers()) {
                 Some(status) if status.code() == tonic::Code::OutOfRange => {
@@ -44,5 +60,63 @@ where
                 _ => response,
             })
         })
+    }
+}
+
+/// `grpc-timeout`: at most eight digits and a unit. `None` for anything else: the transport refuses it.
+fn patience(text: &[u8]) -> Option<Duration> {
+    let (unit, digits) = text.split_last()?;
+    if digits.len() > 8 {
+        return None;
+    }
+    let count: u64 = std::str::from_utf8(digits).ok()?.parse().ok()?;
+    Some(match unit {
+        b'H' => Duration::from_secs(count * 3600),
+        b'M' => Duration::from_secs(count * 60),
+        b'S' => Duration::from_secs(count),
+        b'm' => Duration::from_millis(count),
+        b'u' => Duration::from_micros(count),
+        b'n' => Duration::from_nanos(count),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A call that is never answered.
+    struct Never;
+
+    impl Service<http::Request<()>> for Never {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = std::future::Pending<Result<Self::Response, Self::Error>>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, _: http::Request<()>) -> Self::Future {
+            std::future::pending()
+        }
+    }
+
+    #[test]
+    fn a_deadline_ends_a_call_with_its_own_status() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let request = http::Request::builder().header("grpc-timeout", "5m").body(()).unwrap();
+        let answer = runtime.block_on(async { Bounded(Never).call(request).await }).unwrap();
+        let status = Status::from_header_map(answer.headers()).unwrap();
+        assert_eq!(status.code(), tonic::Code::DeadlineExceeded);
+    }
+
+    #[test]
+    fn timeouts_are_read_as_the_protocol_writes_them() {
+        assert_eq!(patience(b"99999999m"), Some(Duration::from_millis(99_999_999)));
+        assert_eq!(patience(b"2H"), Some(Duration::from_secs(7200)));
+        for other in [b"".as_slice(), b"5", b"m", b"-1m", b"999999999S", b"5x"] {
+            assert_eq!(patience(other), None, "{other:?}");
+        }
     }
 }

@@ -78,7 +78,7 @@ pub const TEXTS: [(&str, Row); 14] = [
 ];
 
 /// Refusals of this API itself.
-pub const OWN: [Row; 11] = [
+pub const OWN: [Row; 12] = [
     INVALID,
     NEEDS_CONNECTION,
     TOO_MANY,
@@ -89,6 +89,7 @@ pub const OWN: [Row; 11] = [
     NOT_REACHED,
     STOPPING,
     OUTCOME_UNKNOWN,
+    DEADLINE,
     INTERNAL,
 ];
 const INVALID: Row = row("INVALID_REQUEST", Code::InvalidArgument);
@@ -101,6 +102,7 @@ const NO_LOG: Row = row("NO_LOG", Code::FailedPrecondition);
 const NOT_REACHED: Row = row("POSITION_NOT_REACHED", Code::OutOfRange);
 const STOPPING: Row = retryable("STOPPING", Code::Unavailable);
 const OUTCOME_UNKNOWN: Row = row("OUTCOME_UNKNOWN", Code::Unknown);
+const DEADLINE: Row = row("DEADLINE", Code::DeadlineExceeded);
 const INTERNAL: Row = row("INTERNAL", Code::Internal);
 
 /// Why a call is refused.
@@ -162,6 +164,11 @@ impl Refusal {
     /// It was executed, and its answer cannot be given.
     pub(super) fn outcome_unknown(why: &str) -> Self {
         Self::own(OUTCOME_UNKNOWN, why)
+    }
+
+    /// The call's own deadline has passed.
+    pub(super) fn deadline() -> Self {
+        Self::own(DEADLINE, "the deadline has passed; whether the call was executed is not known")
     }
 
     /// A bug.

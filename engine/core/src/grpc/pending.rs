@@ -21,7 +21,7 @@ pub(super) struct Done {
     pub(super) answer: oneshot::Sender<Result<Answer, Refusal>>,
 }
 
-/// Answers in the order of their execution. Bounded by the calls under way.
+/// Answers that wait, in no order: each has its own caller. Bounded by the calls under way.
 #[derive(Default)]
 pub(super) struct Gated {
     waiting: Vec<Done>,
@@ -62,14 +62,17 @@ impl Gated {
     /// Answer what may leave; ask for the fsync that others wait for.
     pub(super) fn release(&mut self, shared: &Shared) {
         let mut wanted = self.fsync_asked;
-        for done in std::mem::take(&mut self.waiting) {
+        let mut at = 0;
+        while let Some(done) = self.waiting.get(at) {
             if done.may_leave(&shared.gate) {
-                done.leave(shared);
-            } else if !done.answer.is_closed() {
+                self.waiting.swap_remove(at).leave(shared);
+            } else if done.answer.is_closed() {
+                self.waiting.swap_remove(at);
+            } else {
                 if done.asked == Durability::Fsynced {
                     wanted = wanted.max(done.position.offset);
                 }
-                self.waiting.push(done);
+                at += 1;
             }
         }
         if wanted > self.fsync_asked {

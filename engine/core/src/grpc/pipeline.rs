@@ -16,7 +16,7 @@ use super::calls::{Ask, Calls, Coming, settle};
 use super::commands::Commands;
 use super::errors::Refusal;
 use super::figures::Method;
-use super::queue::{Answer, Work};
+use super::queue::{Answer, Place, Work};
 use super::replies::Replies;
 use super::wire::{PipelineRequest, PipelineResponse};
 use crate::limits::DATA_BATCHES_MAX;
@@ -26,6 +26,7 @@ struct Batch {
     id: u64,
     commands: usize,
     coming: Coming,
+    _place: Place,
 }
 
 /// The answers of one pipeline.
@@ -78,8 +79,9 @@ impl PipelineStream {
         let ask = Ask { lane: Some(self.lane), ..ask };
         let commands = Commands::several(&request.commands)?;
         let count = commands.len();
+        let place = self.calls.queue.enter()?;
         let coming = self.calls.start(Work::Commands(commands), ask)?;
-        Ok(Batch { id: request.id, commands: count, coming })
+        Ok(Batch { id: request.id, commands: count, coming, _place: place })
     }
 }
 

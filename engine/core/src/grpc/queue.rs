@@ -2,8 +2,8 @@
 //! executor should wake, and bounds on both. Nothing here takes the engine lock, and nobody waits
 //! here but the executor.
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread::Thread;
 
 use bytes::Bytes;
@@ -93,9 +93,9 @@ pub(super) struct Queue {
 }
 
 /// A place among the calls under way, given back when dropped.
-pub(super) struct Place<'a>(&'a Queue);
+pub(super) struct Place(Arc<Queue>);
 
-impl Drop for Place<'_> {
+impl Drop for Place {
     fn drop(&mut self) {
         self.0.under_way.fetch_sub(1, Ordering::Relaxed);
     }
@@ -103,8 +103,8 @@ impl Drop for Place<'_> {
 
 impl Queue {
     /// Take a place for a call.
-    pub(super) fn enter(&self) -> Result<Place<'_>, Refusal> {
-        let place = Place(self);
+    pub(super) fn enter(self: &Arc<Self>) -> Result<Place, Refusal> {
+        let place = Place(Arc::clone(self));
         if self.under_way.fetch_add(1, Ordering::Relaxed) < DATA_CALLS_MAX {
             return Ok(place);
         }
@@ -113,13 +113,13 @@ impl Queue {
 
     /// Hand a job over.
     pub(super) fn push(&self, job: Job) -> Result<(), Refusal> {
+        if self.is_ending.load(Ordering::Acquire) {
+            return Err(Refusal::stopping());
+        }
         let bytes = job.work.size_bytes();
         if self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed) > DATA_WAITING_BYTES_MAX {
             self.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
             return Err(Refusal::overloaded("too many bytes of requests wait to be executed"));
-        }
-        if self.is_ending.load(Ordering::Acquire) {
-            return Err(Refusal::stopping());
         }
         self.jobs.lock().push(job);
         self.wake();
