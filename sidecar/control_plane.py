@@ -74,6 +74,7 @@ MAINTENANCE_SECONDS = 30.0
 BOOT_READ_SECONDS = 10.0
 FIRST_SETTLE_SECONDS = 60.0
 SWEEP_EVERY = timedelta(hours=6)
+SWEEP_RETRY = timedelta(minutes=10)  # of a backend that failed
 CATALOGUE_FILE = "perdure.db"
 SPOOL_FOLDER = "spool"
 AUDIT_FILE = "audit/audit.jsonl"
@@ -354,7 +355,7 @@ class Core:
         """Do what waits for one backend: one that hangs keeps only what is for it."""
         await proved.wait()  # what a kill left is shipped in the first turn
         while True:
-            await self._guarded(self._maintain_backend(storage))
+            await self._guarded(self._maintain_backend(storage), storage.name)
             await self.clock.sleep(MAINTENANCE_SECONDS)
 
     async def adopt_left_rdb(self) -> None:
@@ -384,15 +385,16 @@ class Core:
     async def maintain(self) -> None:
         """Do once all that waits, every backend beside the others."""
         await self._guarded(self._maintain_here(asyncio.Event()))
-        works = (self._maintain_backend(storage) for storage in self.ground.storages)
-        await asyncio.gather(*(self._guarded(work) for work in works))
+        await asyncio.gather(
+            *(self._guarded(self._maintain_backend(s), s.name) for s in self.ground.storages)
+        )
         await self._guarded(self.settling.measure())
 
-    async def _guarded(self, work: Coroutine[object, object, None]) -> None:
+    async def _guarded(self, work: Coroutine[object, object, None], backend: str = "") -> None:
         try:
             await work
         except PerdureError as exc:
-            _log.warning("maintenance_failed", code=exc.code, error=exc.message)
+            _log.warning("maintenance_failed", backend=backend, code=exc.code, error=exc.message)
         except Exception:  # noqa: BLE001 - the edge of a background task: a bug here must not end it
             _log.exception("maintenance_broke")
 
@@ -436,8 +438,9 @@ class Core:
         now, swept_at = self.clock.now(), self._swept_at.get(storage.name)
         is_young = swept_at is not None and now - swept_at < SWEEP_EVERY
         if not is_young and storage.name not in self.rebuild.pending:
+            self._swept_at[storage.name] = now - SWEEP_EVERY + SWEEP_RETRY
             await self.rotation.sweep(storage)
-            self._swept_at[storage.name] = now  # one that failed is swept when it is back
+            self._swept_at[storage.name] = now
 
     async def stop(self) -> None:
         """End the background work; what is past its commit is waited for."""

@@ -177,8 +177,9 @@ async def test_maintenance_of_one_backend_does_not_wait_for_another(tmp_path: Pa
     again.core.start()
     await until(lambda: len(again.listed()) == 1)
     assert [copy.backend for copy in again.listed()[0].copies] == ["good"]
-    await until(lambda: "good" in again.core._swept_at)
-    assert "bad" not in again.core._swept_at
+    swept_at = again.core._swept_at
+    await until(lambda: swept_at.get("good") == again.clock.now())
+    assert "bad" not in swept_at
     silent.gate.set()
     await until(lambda: len(again.listed()[0].copies) == 2)
     await again.stop()
