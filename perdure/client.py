@@ -9,9 +9,14 @@ clients of the data door in `perdure.data_client` and `perdure.data_aio`.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Generator
+
+from perdure.control.v1.event_pb2 import Event, EventGap, EventPosition
 from perdure.control_methods import Backends, Clones, Operations, Schedules, Server, Snapshots
 from perdure.driver import Driver
+from perdure.errors import PerdureError
 from perdure.steps import DEADLINE_SECONDS
+from perdure.watching import Watch, watch_events
 
 DEFAULT_TARGET = "127.0.0.1:6381"
 
@@ -35,3 +40,25 @@ class Client(Driver):
         self.backends = Backends[Driver](self)
         self.clones = Clones[Driver](self)
         self.operations = Operations[Driver](self)
+
+    def watch_events(
+        self,
+        filter_text: str = "",
+        *,
+        after: EventPosition | None = None,
+        from_oldest: bool = False,
+        on_break: Callable[[PerdureError], None] | None = None,
+    ) -> Generator[Event | EventGap, None, None]:
+        """Give what happens in the server, as it happens, for ever; blocks.
+
+        From now on, after a position, or from the oldest event that the server holds. A stream that
+        breaks is opened again where it was; what was lost meanwhile is an `EventGap`.
+
+        >>> with Client(control_target) as client:
+        ...     events = client.watch_events("type = TYPE_ENGINE_STATE", from_oldest=True)
+        ...     event = next(events)
+        ...     events.close()
+        >>> event.context["state"]
+        'loading'
+        """
+        return watch_events(self, Watch(filter_text, after, from_oldest), on_break)

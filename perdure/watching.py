@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
-from perdure.client import Client
 from perdure.control.v1 import event_pb2, event_service_pb2
+from perdure.driver import Driver
 from perdure.errors import PerdureError
 from perdure.steps import Rpc
 
@@ -24,15 +24,15 @@ _PASSING = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED"})
 
 @dataclass(frozen=True)
 class Watch:
-    """Which events, from where on."""
+    """Which events, from where on: after a position, the oldest that is held, or from now on."""
 
-    filter: str = ""
+    filter: str = ""  # such as `severity >= SEVERITY_WARNING`
     after: event_pb2.EventPosition | None = None
     from_oldest: bool = False
 
 
 def watch_events(
-    client: Client,
+    client: Driver,
     watch: Watch,
     on_break: Callable[[PerdureError], None] | None = None,
     pause: Callable[[float], None] = time.sleep,

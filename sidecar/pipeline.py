@@ -212,13 +212,15 @@ class Pipeline:
         seconds = self._ground.clock.monotonic() - started
         self._ground.figures.observe_phase("snapshot", Phase.CUT, seconds)
         for target in cut.targets:
-            self._ground.events.publish(
+            self._ground.events.keep(  # the engine's line of it is in the log
                 EventType.SNAPSHOT_CUT,
                 f"{result.keys} keys were cut",
                 _about(target),
-                keys=result.keys,
-                size_bytes=result.size_bytes,
-                pause_seconds=result.pause_seconds,
+                {
+                    "keys": result.keys,
+                    "size_bytes": result.size_bytes,
+                    "pause_seconds": result.pause_seconds,
+                },
             )
         return result
 

@@ -39,7 +39,7 @@ class Event(_message.Message):
         TYPE_SNAPSHOT_CUT: Event._Type.ValueType  # 1
         """TYPE_SNAPSHOT_CUT: the live data was cut into a file, which is not proved or stored yet."""
         TYPE_SNAPSHOT_STORED: Event._Type.ValueType  # 2
-        """TYPE_SNAPSHOT_STORED: a verified snapshot lies on every backend that it was for, or on some."""
+        """TYPE_SNAPSHOT_STORED: a verified snapshot lies on a backend; each of its backends tells."""
         TYPE_SNAPSHOT_VERIFIED: Event._Type.ValueType  # 3
         """TYPE_SNAPSHOT_VERIFIED: a stored copy was read back and is what it should be."""
         TYPE_SNAPSHOT_DAMAGED: Event._Type.ValueType  # 4
@@ -95,7 +95,7 @@ class Event(_message.Message):
     TYPE_SNAPSHOT_CUT: Event.Type.ValueType  # 1
     """TYPE_SNAPSHOT_CUT: the live data was cut into a file, which is not proved or stored yet."""
     TYPE_SNAPSHOT_STORED: Event.Type.ValueType  # 2
-    """TYPE_SNAPSHOT_STORED: a verified snapshot lies on every backend that it was for, or on some."""
+    """TYPE_SNAPSHOT_STORED: a verified snapshot lies on a backend; each of its backends tells."""
     TYPE_SNAPSHOT_VERIFIED: Event.Type.ValueType  # 3
     """TYPE_SNAPSHOT_VERIFIED: a stored copy was read back and is what it should be."""
     TYPE_SNAPSHOT_DAMAGED: Event.Type.ValueType  # 4

@@ -11,6 +11,7 @@ from sidecar.rpc.wire import EVENTS
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs/operations/events.md").read_text()
+TELLING = ("events.publish", "ground.events.keep")
 ROW = re.compile(r"^\| `(TYPE_[A-Z_]+)` \| ([A-Z]+) \| [^|]+ \| ?([^|]*) \|$", re.MULTILINE)
 
 
@@ -27,8 +28,12 @@ def test_every_type_is_published_with_the_context_of_its_row() -> None:
     given: dict[str, set[str]] = {}
     for path in (ROOT / "sidecar").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("events.publish"):
+            how = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
+            if isinstance(node, ast.Call) and how.endswith(
+                ("events.publish", "ground.events.keep")
+            ):
                 names = {keyword.arg for keyword in node.keywords if keyword.arg}
+                names |= {str(ast.literal_eval(k)) for d in node.args for k in _keys(d)}
                 for type_ in _types_of(node.args[0], path):
                     given.setdefault(type_, set()).update(names)
     rows = {
@@ -37,6 +42,10 @@ def test_every_type_is_published_with_the_context_of_its_row() -> None:
         if not name.startswith("TYPE_ENGINE_") or name == "TYPE_ENGINE_STATE"  # the engine's own
     }
     assert given == rows
+
+
+def _keys(node: ast.expr) -> list[ast.expr]:
+    return [key for key in node.keys if key is not None] if isinstance(node, ast.Dict) else []
 
 
 def _types_of(node: ast.expr, path: Path) -> set[str]:
