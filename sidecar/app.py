@@ -239,7 +239,7 @@ class Server:
 
     async def _serve_on(self) -> None:
         """Take a drain back: schedules, shipping and health are what they were before it."""
-        self._core.resume()
+        await self._core.resume()
         self._probes.is_draining = False
         await self._doors.control.set_serving(is_serving=True)
 

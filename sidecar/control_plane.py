@@ -453,11 +453,15 @@ class Core:
         await self.ground.operations.stop()
         await self.clones.stop()
 
-    def resume(self) -> None:
-        """Begin the background work again: the end that `stop` was for was refused."""
+    async def resume(self) -> None:
+        """Begin the background work again: the end that `stop` was for was refused.
+
+        What `stop` cut off is taken over as after a kill.
+        """
         self.events.reopen()
         self.ground.operations.resume()
         self.pipeline.resume()
+        await self.settling.adopt()
         self.start()
 
     def close(self) -> None:

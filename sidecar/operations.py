@@ -410,13 +410,8 @@ class Operations:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def resume(self) -> None:
-        """Start operations again after a stop that was taken back; what it ended stays ended."""
+        """Start operations again after a stop that was taken back; `adopt` decides on the rest."""
         self._is_stopping = False
-        for operation in self._catalogue.operations(only_running=True):
-            if operation.operation_id not in self._running:  # its cut may lie in the spool
-                self._running[operation.operation_id] = _Running(
-                    None, asyncio.Event(), can_cancel=False
-                )
 
 
 _INTERRUPTED_HINTS = {

@@ -305,7 +305,6 @@ class Pipeline:
         """Forget a cut that every backend has."""
         await step("snapshot.shipped")
         await asyncio.to_thread(self._spool.remove, cut)
-        self._shipper.forget(cut)
         await step("snapshot.cleaned")
 
     async def ship_released(

@@ -153,9 +153,11 @@ class Settling:
         waiting, figures = await self._pipeline.waiting(), self._ground.figures
         figures.spool_pending = len(waiting)
         figures.spool_size_bytes = await asyncio.to_thread(self._spool.size_bytes)
+        entries, _ = await asyncio.to_thread(self._spool.entries)
+        self._shipper.forget_but(entries)
         pending = dict.fromkeys(self._ground.storages.names, 0)
-        for cut in waiting:
-            for target in cut.targets:
+        for cut in entries:  # one that hangs on its way waits, too
+            for target in cut.targets if cut.proof is not None else ():
                 if not self._shipper.destinations(target):
                     self._shipper.warn_gone(target)
                     continue

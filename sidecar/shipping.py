@@ -99,10 +99,11 @@ class Shipper:
             and self._catalogue.find_copy(target.snapshot_id, name) is None
         ]
 
-    def forget(self, cut: SpooledCut) -> None:
-        """Forget a cut that left the spool."""
-        self._stored.pop(cut.cut_id, None)
-        self._warned.difference_update(target.snapshot_id for target in cut.targets)
+    def forget_but(self, entries: Sequence[SpooledCut]) -> None:
+        """Forget all cuts but those that are in the spool still."""
+        cuts = {cut.cut_id for cut in entries}
+        self._stored = {cut_id: pairs for cut_id, pairs in self._stored.items() if cut_id in cuts}
+        self._warned &= {target.snapshot_id for cut in entries for target in cut.targets}
 
     def warn_gone(self, target: CutTarget) -> dict[str, PerdureError]:
         """Say, once a snapshot, that none of its backends is configured; return that as failure."""

@@ -81,6 +81,9 @@ async def test_copy_on_one_backend_does_not_wait_for_one_that_hangs(tmp_path: Pa
     await until(lambda: two.copies() == [["good"]])
     assert bench.core.figures.snapshot_last_success_at is not None
     assert not bench.core.ground.operations.get(operation.operation_id).is_done
+    await bench.core.settling.measure()
+    by_name = bench.core.figures.backends
+    assert (by_name["good"].pending_snapshots, by_name["bad"].pending_snapshots) == (0, 1)
     two.bad.gate.set()
     assert (await bench.ended(operation)).state is OperationState.DONE
     assert two.copies() == [["bad", "good"]]
@@ -260,6 +263,23 @@ async def test_cut_that_a_kill_left_is_shipped_in_the_first_turn(tmp_path: Path,
     again.core.start()
     await until(lambda: len(again.listed()) == 1)
     await again.stop()
+
+
+async def test_stop_that_is_taken_back_ships_what_it_cut_off(tmp_path: Path) -> None:
+    """The end is refused: the operation that the stop left goes on, and ends well."""
+    two = TwoBackends(tmp_path)
+    bench = await two.boot()
+    two.bad.gate.clear()
+    operation = await bench.core.control_plane.snapshots.create(CreateSnapshot())
+    await until(lambda: two.copies() == [["good"]])
+    await bench.core.stop()
+    assert not bench.core.ground.operations.get(operation.operation_id).is_done
+    two.bad.gate.set()
+    await bench.core.resume()
+    await until(lambda: two.copies() == [["bad", "good"]])
+    assert (await bench.ended(operation)).state is OperationState.DONE
+    await bench.take()
+    await bench.stop()
 
 
 # --- the lane ----------------------------------------------------------------------------
