@@ -86,7 +86,9 @@ class Planner:
                 hint=f"It lies on {', '.join(c.backend for c in snapshot.copies)}.",
                 context={"snapshot_id": snapshot.snapshot_id, "backend": backend},
             )
-        configured = [c for c in living if c.backend in self._ground.storages]
+        storages = self._ground.storages
+        configured = [c for c in living if c.backend in storages]
+        configured.sort(key=lambda c: storages[c.backend].figures.is_up is False)  # those last
         return (configured or living or asked)[0]
 
     def _newest(self) -> Snapshot | None:

@@ -282,6 +282,19 @@ async def test_stop_that_is_taken_back_ships_what_it_cut_off(tmp_path: Path) -> 
     await bench.stop()
 
 
+async def test_restore_takes_the_copy_of_a_backend_that_is_up(tmp_path: Path) -> None:
+    """`bad` comes first by its name, and is down: nobody has to say which copy."""
+    two = TwoBackends(tmp_path)
+    bench = await two.boot()
+    snapshot = await bench.take()
+    two.bad.failure = away
+    await bench.ended(await bench.core.control_plane.snapshots.create(CreateSnapshot()))
+    done = await bench.restored(snapshot.snapshot_id)
+    assert done.plan is not None
+    assert done.plan["backend"] == "good"
+    await bench.stop()
+
+
 # --- the lane ----------------------------------------------------------------------------
 
 
