@@ -89,6 +89,10 @@ def test_servers_that_hold_other_data_than_each_other_fail_the_run(
         run_stages({"bytes"}, PEER_NAMES[:2], Figures(rounds=1, keys=100), tmp_path)
 
 
+def _writes_log(folder: Path) -> bool:
+    return any(log.stat().st_size for log in folder.glob("*/rows/*/redis.log"))
+
+
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="pins two cores apart")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_run_that_is_ended_leaves_no_server_and_no_data(tmp_path: Path, number: int) -> None:
@@ -98,7 +102,7 @@ def test_a_run_that_is_ended_leaves_no_server_and_no_data(tmp_path: Path, number
     run = subprocess.Popen([*map(str, command), "--out", str(tmp_path / "out")], cwd=ROOT)
     children: list[int] = []
     try:
-        wait_for(lambda: any((tmp_path / "data").glob("*/rows/*/redis.log")), "a server")
+        wait_for(lambda: _writes_log(tmp_path / "data"), "a server that writes to its log")
         text = Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text()
         children = [int(pid) for pid in text.split()]
         run.send_signal(number)
