@@ -157,7 +157,15 @@ class Pipeline:
         _ = self._ground.identity.layout  # an unknown uid must fail before anything is cut
         await self._room.make(self.held())
         async with self._listing_lock:
-            cut = await to_the_end(partial(self._spool.plan, targets, self._ground.clock.now()))
+            plan = partial(self._spool.plan, targets, self._ground.clock.now())
+            planning = asyncio.ensure_future(asyncio.to_thread(plan))
+            try:
+                cut = await asyncio.shield(planning)
+            except asyncio.CancelledError:  # the caller will not know of it
+                await asyncio.wait([planning])
+                if planning.exception() is None:
+                    await self._give_up(planning.result())
+                raise
             self._active.add(cut.cut_id)
         return cut
 

@@ -17,6 +17,7 @@ import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -36,7 +37,7 @@ from sidecar.errors import (
 )
 from sidecar.ground import Ground
 from sidecar.layout import other_snapshot_id
-from sidecar.local_disk import local_disk_error, step
+from sidecar.local_disk import local_disk_error, step, to_the_end
 from sidecar.model import (
     Compression,
     Copy,
@@ -351,9 +352,9 @@ class Transfers:
         is_placed = False
         try:
             await step("import.planned")
-            await asyncio.to_thread(path.rename, cut.rdb)
+            await to_the_end(partial(path.rename, cut.rdb))
             await step("import.placed")
-            cut = await asyncio.to_thread(spool.record_proof, cut, proof, now)
+            cut = await to_the_end(partial(spool.record_proof, cut, proof, now))
             is_placed = True
             await step("import.proof_recorded")
             listener = CutListener(

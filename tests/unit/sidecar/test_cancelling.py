@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from sidecar.errors import NotCancellableError
 from sidecar.failpoints import add_observer
 from sidecar.model import Operation, OperationState
 from sidecar.paging import ListRequest
+from sidecar.spool import CutTarget, SpooledCut
 from sidecar.usecases import CloneFilter, CreateClone, CreateSnapshot, ImportSnapshot
 from tests.support.control_bench import ControlBench, until
 from tests.support.fake_engine import dump_fake
@@ -184,6 +187,28 @@ async def test_cancelled_clone_leaves_neither_process_nor_folder(tmp_path: Path,
     assert world.alive == []
     assert bench.spool_files() == []
     await bench.stop()
+
+
+async def test_cancel_while_the_plan_is_written_leaves_no_plan(
+    bench: ControlBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thread that writes it is held until the cancel has come; nobody knows of the cut yet."""
+    held, go = threading.Event(), threading.Event()
+    spool = bench.core.ground.spool
+    plan = spool.plan
+
+    def slow(targets: Sequence[CutTarget], now: datetime) -> SpooledCut:
+        held.set()
+        assert go.wait(30)
+        return plan(targets, now)
+
+    monkeypatch.setattr(spool, "plan", slow)
+    operation = await _snapshot(bench)
+    await until(held.is_set)
+    await bench.core.ground.operations.cancel(operation.operation_id)
+    go.set()
+    assert (await bench.ended(operation)).state is OperationState.CANCELLED
+    assert bench.spool_files() == []
 
 
 async def test_cancelled_check_leaves_nothing_on_the_backend(bench: ControlBench) -> None:
