@@ -116,6 +116,18 @@ async def test_safety_cut_is_never_given_up_and_its_refusal_is_said(tmp_path: Pa
     await bench.stop()
 
 
+async def test_restore_needs_room_for_what_it_replaces(tmp_path: Path) -> None:
+    bench = await boot(tmp_path, "refuse-new")
+    snapshot = await bench.take()
+    bench.engine.data = {"b": "2"}
+    waiting = await put_waiting(bench, target("m", Trigger.MANUAL), 2 * LIMIT_BYTES)
+    done = await bench.restored(snapshot.snapshot_id)
+    assert (done.error or {})["code"] == "SPOOL_FULL"
+    assert bench.engine.data == {"b": "2"}
+    assert waiting.rdb.exists()
+    await bench.stop()
+
+
 async def test_expected_size_counts_and_a_lone_cut_may_be_larger(tmp_path: Path) -> None:
     bench = await boot(tmp_path, "refuse-new")
     bench.core.figures.snapshot_raw_size_bytes = LIMIT_BYTES
