@@ -10,13 +10,14 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from typing import TypeAlias
 
 from sidecar.clone_record import Clone, CloneFolder, CloneState, CloneStore, ProcessMark
 from sidecar.clone_seed import Seeded, Seeder, Source
 from sidecar.errors import CloneFailedError
 from sidecar.ground import Ground
-from sidecar.local_disk import local_disk_error, step
+from sidecar.local_disk import local_disk_error, step, to_the_end
 from sidecar.model import Phase
 from sidecar.operations import OperationHandle
 from sidecar.provisioner import Provisioner, Readiness, ServerSpec
@@ -84,7 +85,7 @@ class CloneMaker:
             await step("clone.planned")
             folder = self._store.folder_of(clone.clone_id)
             try:
-                await _to_the_end(self._store.create, clone)
+                await to_the_end(partial(self._store.create, clone))
             except OSError as exc:
                 raise local_disk_error(exc, "make the clone's folder") from exc
             await step("clone.recorded")
@@ -175,19 +176,9 @@ class CloneMaker:
 
     async def _record(self, clone: Clone) -> None:
         try:
-            await asyncio.to_thread(self._store.replace, clone)
+            await to_the_end(partial(self._store.replace, clone))
         except OSError as exc:
             raise local_disk_error(exc, "keep the clone's record") from exc
-
-
-async def _to_the_end(work: Callable[[Clone], None], clone: Clone) -> None:
-    """Work in a thread, and wait for it though cancelled: whoever cleans up comes after it."""
-    task = asyncio.ensure_future(asyncio.to_thread(work, clone))
-    try:
-        await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task])
-        raise
 
 
 def _check_keys(ready: Readiness, seeded: Seeded) -> None:

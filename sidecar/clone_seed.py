@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from backends.durable import create_file, sync_folder
@@ -28,7 +29,7 @@ from sidecar.errors import (
     SnapshotNotAvailableError,
 )
 from sidecar.ground import Ground
-from sidecar.local_disk import local_disk_error, step
+from sidecar.local_disk import local_disk_error, step, to_the_end
 from sidecar.model import Compression, Copy, CopyState, Phase, Snapshot, Trigger
 from sidecar.operations import OperationHandle
 from sidecar.pipeline import BUSY_CODES, CUT_RETRY_SECONDS
@@ -123,7 +124,7 @@ class Seeder:
                     return Seed.LINK
         async with self._fetcher.fetch(copy, handle.progress, "clone") as path:
             try:
-                await asyncio.to_thread(_move_in, path, folder.rdb)
+                await to_the_end(partial(_move_in, path, folder.rdb))
             except OSError as exc:
                 raise local_disk_error(exc, f"write {folder.rdb}") from exc
         return Seed.FETCH
@@ -164,7 +165,7 @@ def _newest_first(snapshot: Snapshot) -> tuple[bool, datetime, str]:
 
 async def _settle(folder: Path) -> None:
     try:
-        await asyncio.to_thread(sync_folder, folder)
+        await to_the_end(partial(sync_folder, folder))
     except OSError as exc:
         raise local_disk_error(exc, f"fsync {folder}") from exc
 
