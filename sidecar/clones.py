@@ -13,6 +13,7 @@ a process again in silence.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -270,10 +271,14 @@ class Clones:
         if clone.state is CloneState.CREATING:
             raise _busy(clone)
 
+        def is_unchanged(clone: Clone) -> bool:
+            _check_etag(clone, etag)
+            return True
+
         async def work(handle: OperationHandle) -> JsonObject:
             handle.close_to_cancel()
             result: JsonObject = {"clone_id": clone_id}
-            await self._begin_end(clone_id)
+            await self._begin_end(clone_id, is_unchanged)
             handle.set_result(result)
             handle.open_to_stop()  # the next start goes on with it
             await self._end(clone_id, "asked")
@@ -281,12 +286,17 @@ class Clones:
 
         return self._ground.operations.start(start, work)
 
-    async def _begin_end(self, clone_id: str) -> None:
-        """Record that it is to go. A full disk is no reason to keep it: then memory knows."""
+    async def _begin_end(self, clone_id: str, may_end: Callable[[Clone], bool]) -> bool:
+        """Record that it is to go, and say so; asked under the lock: it may have been renewed.
+
+        A full disk is no reason to keep it: then memory knows.
+        """
         async with self._changing:
             clone = self._clones.get(clone_id)
             if clone is None or clone.state is CloneState.DELETING:
-                return
+                return True
+            if not may_end(clone):
+                return False
             leaving = replace(clone, state=CloneState.DELETING)
             try:
                 await self._record(leaving)
@@ -294,6 +304,7 @@ class Clones:
                 _log.warning("clone_not_recorded", clone=clone_id, error=exc.message)
                 self._keep(leaving)
         await step("clone.deleting")
+        return True
 
     async def _end(self, clone_id: str, reason: str) -> None:
         """End it once, however many ask."""
@@ -376,13 +387,15 @@ class Clones:
 
     def _is_over(self, clone: Clone) -> bool:
         """Say whether it is to be removed, and nobody is at it."""
-        now, at = self._ground.clock.now(), self._ground.clock.monotonic()
+        at = self._ground.clock.monotonic()
         if clone.clone_id in self._ends or at < self._again_at.get(clone.clone_id, at):
             return False
         if clone.state is CloneState.CREATING:
             return not self._ground.operations.is_running(clone.operation_id or "")
-        is_expired = clone.lease_end_at is not None and clone.lease_end_at <= now
-        return is_expired or clone.state is CloneState.DELETING
+        return self._is_expired(clone) or clone.state is CloneState.DELETING
+
+    def _is_expired(self, clone: Clone) -> bool:
+        return clone.lease_end_at is not None and clone.lease_end_at <= self._ground.clock.now()
 
     async def _remove(self, clone: Clone) -> None:
         match clone.state:
@@ -391,15 +404,8 @@ class Clones:
             case CloneState.DELETING:
                 await self._end(clone.clone_id, "asked")
             case _:
-                await self._expire(clone.clone_id)
-
-    async def _expire(self, clone_id: str) -> None:
-        clone = self._clones.get(clone_id)
-        now = self._ground.clock.now()
-        if clone is None or clone.lease_end_at is None or clone.lease_end_at > now:
-            return
-        await self._begin_end(clone_id)
-        await self._end(clone_id, "lease")
+                if await self._begin_end(clone.clone_id, self._is_expired):
+                    await self._end(clone.clone_id, "lease")
 
     async def _note_ends(self) -> None:
         """Show a clone whose process ended by itself as failed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -75,6 +76,26 @@ class CloneBench(ControlBench):
         assert self.clones == []
         assert self.world.alive == []
         assert folders_below(self.data_dir) == []
+
+
+class SlowDisk:
+    """Holds the writing of records until `go` is set."""
+
+    def __init__(self, bench: CloneBench, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.go, self._writing = threading.Event(), threading.Event()
+        store = bench.core.clones._parts.store
+        replace = store.replace
+
+        def held(clone: Clone) -> None:
+            self._writing.set()
+            assert self.go.wait(30)
+            replace(clone)
+
+        monkeypatch.setattr(store, "replace", held)
+
+    def is_writing(self) -> bool:
+        """Return whether a record is being written, or was."""
+        return self._writing.is_set()
 
 
 @pytest.fixture
@@ -208,6 +229,42 @@ async def test_a_renewal_counts_from_now(bench: CloneBench) -> None:
     assert len(bench.clones) == 1
     with pytest.raises(InvalidArgumentError):
         await bench.core.clones.renew(clone.clone_id, 0)
+
+
+async def test_what_is_renewed_while_its_lease_ends_stays(
+    bench: CloneBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its lease is over while the renewal is written; the renewal is answered with success."""
+    clone = await bench.made(CreateClone(is_live=True, lease_seconds=10))
+    disk = SlowDisk(bench, monkeypatch)
+    renewing = asyncio.create_task(bench.core.clones.renew(clone.clone_id, 3600))
+    await until(disk.is_writing)
+    bench.clock.advance(timedelta(seconds=11))
+    tending = asyncio.create_task(bench.core.clones.tend())
+    await asyncio.sleep(0)
+    disk.go.set()
+    renewed = await renewing
+    await tending
+    assert bench.clones == [renewed]
+    assert bench.world.alive == [clone.process]
+
+
+async def test_a_deletion_by_etag_does_not_take_what_changed_meanwhile(
+    bench: CloneBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The etag is right when the deletion is asked for, while a renewal is being written."""
+    clone = await bench.made(CreateClone(is_live=True, lease_seconds=10))
+    disk = SlowDisk(bench, monkeypatch)
+    renewing = asyncio.create_task(bench.core.clones.renew(clone.clone_id, 3600))
+    await until(disk.is_writing)
+    deletion = await bench.core.clones.delete(clone.clone_id, clone.etag)
+    disk.go.set()
+    renewed = await renewing
+    done = await bench.ended(deletion)
+    assert done.error is not None
+    assert done.error["code"] == "REVISION_MISMATCH"
+    assert bench.clones == [renewed]
+    assert bench.world.alive == [clone.process]
 
 
 async def test_a_repeated_renewal_answers_the_first_result(bench: CloneBench) -> None:
