@@ -245,9 +245,13 @@ class Shipper:
         try:
             await storage.put_file(key, packed.path, packed.digest, tell)
             await step("snapshot.payload_put")
+        except asyncio.CancelledError:
+            await self._undo(storage, key)
+            raise
+        try:
             is_first = await self._put_manifest(storage, target, manifest, key)
         except asyncio.CancelledError:
-            await self._undo(storage, target, key)
+            await self._look_once_more(storage, target)
             raise
         if not is_first:
             return
@@ -272,8 +276,8 @@ class Shipper:
         await step("snapshot.catalogued")
         return True
 
-    async def _undo(self, storage: Storage, target: CutTarget, key: str) -> None:
-        """Take a payload back whose operation was cancelled, unless its manifest came through.
+    async def _undo(self, storage: Storage, key: str) -> None:
+        """Take a payload back whose operation was cancelled before its manifest was sent.
 
         A stopping process leaves it: the next boot stores the cut anew, a sweep takes the payload.
         """
@@ -282,10 +286,24 @@ class Shipper:
 
         async def undo() -> None:
             with suppress(PerdureError):  # a backend that fails: it is swept later
-                if not await self._is_stored(storage, target):
-                    await storage.delete(key)
+                await storage.delete(key)
 
         await asyncio.shield(asyncio.create_task(undo()))
+
+    async def _look_once_more(self, storage: Storage, target: CutTarget) -> None:
+        """Tell the catalogue of a manifest that came through though its operation was cancelled.
+
+        One that was sent may land at any time, so its payload stays (I2): should none come, a
+        sweep takes it.
+        """
+        if self.is_stopping:
+            return
+
+        async def look() -> None:
+            with suppress(PerdureError):  # a backend that fails: the next start reads it
+                await self._is_stored(storage, target)
+
+        await asyncio.shield(asyncio.create_task(look()))
 
     def _note_stored(self, storage: Storage, target: CutTarget, manifest: Manifest) -> None:
         if not manifest.is_imported:

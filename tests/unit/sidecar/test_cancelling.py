@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from sidecar import storage as storage_module
 from sidecar.control_plane import CoreOptions
 from sidecar.errors import NotCancellableError
 from sidecar.failpoints import add_observer
@@ -21,6 +22,9 @@ from sidecar.usecases import CloneFilter, CreateClone, CreateSnapshot, ImportSna
 from tests.support.control_bench import ControlBench, until
 from tests.support.fake_engine import dump_fake
 from tests.support.fake_provisioner import FakeProvisioner, folders_below
+from tests.support.fault_backend import Fault, FaultBackend
+from tests.support.memory_backend import MemoryBackend
+from tests.unit.sidecar.test_storage_faults import make_storage
 
 Begin = Callable[[ControlBench], Awaitable[Operation]]
 
@@ -222,6 +226,27 @@ async def test_cancelled_check_leaves_nothing_on_the_backend(bench: ControlBench
     assert (await bench.ended(operation)).state is OperationState.CANCELLED
     await until(lambda: storage.figures.calls_running == 0)
     assert bench.files() == before
+
+
+async def test_cancel_while_the_manifest_is_sent_leaves_it_its_payload(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The put of the manifest hangs beyond the cancel, and lands afterwards (I2)."""
+    monkeypatch.setattr(storage_module, "CANCEL_WAIT_SECONDS", 0.05)
+    memory, go = MemoryBackend(), threading.Event()
+    fault = Fault("put", match="/manifest.json", hold=go)
+    bench, storage = ControlBench(tmp_path), make_storage(FaultBackend(memory, fault), "s", 30)
+    await bench.boot(CoreOptions(storages=(storage,)))
+    bench.engine.data = {"a": "1"}
+    operation = await _snapshot(bench)
+    await until(fault.reached.is_set)
+    await bench.core.ground.operations.cancel(operation.operation_id)
+    assert (await bench.ended(operation)).state is OperationState.CANCELLED
+    go.set()
+    await until(lambda: storage.figures.calls_running == 0)
+    names = {key.rpartition("/")[2].partition("-")[0] for key in memory.blobs}
+    assert {"manifest.json", "dump"} <= names
+    await bench.stop()
 
 
 async def test_cancel_of_one_leaves_the_other_its_shared_cut(tmp_path: Path) -> None:
