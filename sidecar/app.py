@@ -24,7 +24,7 @@ from backends.durable import set_step_hook
 from sidecar import failpoints
 from sidecar._engine import Engine, EngineError
 from sidecar.clock import SystemClock
-from sidecar.clone_life import LeaseWatch, wait_for_release
+from sidecar.clone_life import LeaseWatch, Patience, wait_for_release
 from sidecar.config import Loaded, engine_options, load_settings
 from sidecar.control_plane import Core, CoreOptions
 from sidecar.directives import find_data_set
@@ -152,8 +152,9 @@ class Server:
         folder = self._settings.clone_folder
         if folder is None:
             return
-        grace = self._loaded.settings.clones.lease_grace
-        watch = LeaseWatch(folder, self._clock, grace, lambda: self._stop.ask(StopReason.SIGNAL))
+        options = self._loaded.settings.clones
+        patience = Patience(options.start_timeout, options.lease_grace)
+        watch = LeaseWatch(folder, self._clock, patience, lambda: self._stop.ask(StopReason.SIGNAL))
         self._lease_task = asyncio.create_task(watch.run())
 
     def _start_engine(self) -> None:

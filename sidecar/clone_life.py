@@ -2,8 +2,9 @@
 
 It begins when the server that launched it says so, after that one has recorded our process durably;
 without the word it ends at once, so that a server killed in between leaves nothing that serves. It
-ends by itself when its lease and a grace are over, or its record is gone: a server that never comes
-back does not leave it behind for ever. Without a lease it serves on.
+ends by itself when its lease and a grace are over, its record is gone or says that it is to go, or
+when nobody has called it ready: a server that never comes back does not leave it behind for ever.
+Only a clone that was ready and has no lease serves on.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import BinaryIO
@@ -18,7 +20,7 @@ from typing import BinaryIO
 import structlog
 
 from sidecar.clock import Clock
-from sidecar.clone_record import CloneFolder, read_record
+from sidecar.clone_record import CloneFolder, CloneState, read_record
 from sidecar.errors import PerdureError
 
 _log = structlog.get_logger(__name__)
@@ -31,16 +33,26 @@ def wait_for_release(stream: BinaryIO | None = None) -> bool:
     return (stream or sys.stdin.buffer).readline(len(RELEASE_WORD)) == RELEASE_WORD
 
 
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a clone leaves it to its server to end it."""
+
+    start_seconds: float  # from its own start: by then its server has called it ready, or given up
+    grace_seconds: float  # on top of that, or of its lease
+
+
 class LeaseWatch:
-    """Ends the server when its lease is over and nobody else has."""
+    """Ends the server when it is time and nobody else has."""
 
     def __init__(
-        self, folder: Path, clock: Clock, grace_seconds: float, end: Callable[[], None]
+        self, folder: Path, clock: Clock, patience: Patience, end: Callable[[], None]
     ) -> None:
         """Watch the record in `folder`; `end` is called, again and again, once it is time."""
         self._folder = CloneFolder(folder)
         self._clock = clock
-        self._grace = timedelta(seconds=grace_seconds)
+        self._grace = timedelta(seconds=patience.grace_seconds)
+        # Not from the record's time: what was fetched before our start may have taken hours.
+        self._ready_until = clock.monotonic() + patience.start_seconds + patience.grace_seconds
         self._end = end
 
     async def run(self) -> None:
@@ -61,6 +73,11 @@ class LeaseWatch:
         except (OSError, PerdureError) as exc:  # no reason to end: the data may be all there is
             _log.warning("clone_record_unreadable", error=str(exc))
             return None
+        if clone.state is CloneState.DELETING:
+            return "it is to be deleted"
+        if clone.state is CloneState.CREATING:
+            is_over = self._clock.monotonic() >= self._ready_until
+            return "nobody called it ready" if is_over else None
         if clone.lease_end_at is None:
             return None
         is_over = self._clock.now() >= clone.lease_end_at + self._grace

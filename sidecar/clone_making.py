@@ -110,6 +110,7 @@ class CloneMaker:
             server_name=clone.server_name,
             bind=options.bind,
             is_insecure=options.is_insecure,
+            start_timeout_seconds=options.start_timeout_seconds,
             lease_grace_seconds=options.lease_grace_seconds,
             directives=await self._directives(),
         )

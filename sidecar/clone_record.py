@@ -6,8 +6,8 @@
     clones/{id}/server.log    its output
     clones/{id}/data/         its data dir
 
-The clone itself reads the record, too: no record, or a lease in it that is over, ends it
-(`sidecar.clone_life`). What is made of a record is `sidecar.clones`' matter.
+The clone itself reads the record, too, which may say that its time is over, as no record at all
+does (`sidecar.clone_life`). What is made of a record is `sidecar.clones`' matter.
 """
 
 from __future__ import annotations

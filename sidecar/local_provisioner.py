@@ -136,7 +136,10 @@ def _config(spec: ServerSpec) -> str:
         "clone_folder": str(folder.path),
         **dict.fromkeys(("port", "data_port", "control_port", "http_port"), 0),
     }
-    clones = {"lease_grace": int(spec.lease_grace_seconds)}
+    clones = {
+        "start_timeout": spec.start_timeout_seconds,
+        "lease_grace": int(spec.lease_grace_seconds),
+    }
     text = toml_text({"server": server, "clones": clones, "redis": spec.directives})
     return f"# Written by the server that made this clone.\n{text}"
 

@@ -22,6 +22,7 @@ class ServerSpec:
     server_name: str
     bind: tuple[str, ...]
     is_insecure: bool
+    start_timeout_seconds: float
     lease_grace_seconds: float
     directives: Mapping[str, str]
 

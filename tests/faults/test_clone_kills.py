@@ -77,6 +77,27 @@ def test_a_kill_while_a_clone_is_made_leaves_nothing_of_it(tmp_path: Path, step:
         end_clones(tmp_path / "data")
 
 
+@pytest.mark.parametrize("step", ["clone.serving", "clone.deleting"])
+def test_a_clone_ends_itself_when_its_killed_server_never_comes_back(
+    tmp_path: Path, step: str
+) -> None:
+    """It serves, but its record says that it is being made, or deleted; no lease says more."""
+    prepare(tmp_path)
+    config = '[clones]\nstart_timeout = "15s"\nlease_grace = "1s"\n'
+    try:
+        with Sidecar(tmp_path, config=config, env=fail_at(step)) as sidecar:
+            is_end = step in STEPS_OF_AN_END
+            made = sidecar.cli("clone", "create", code=0 if is_end else EXIT_UNAVAILABLE)
+            if is_end:
+                [name] = clone_folders(sidecar.data)
+                sidecar.cli("clone", "delete", name, code=EXIT_UNAVAILABLE)
+            assert sidecar.wait() == -9, f"{step} was never reached: {made.stderr}"
+        wait_for(lambda: not clone_processes(sidecar.data), "the clone to end")
+        assert clone_folders(sidecar.data), "its data stays"
+    finally:
+        end_clones(tmp_path / "data")
+
+
 def test_a_kill_once_a_clone_is_ready_keeps_it(tmp_path: Path) -> None:
     prepare(tmp_path)
     try:

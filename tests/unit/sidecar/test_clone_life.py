@@ -11,8 +11,21 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.clone_life import LOOK_SECONDS, RELEASE_WORD, LeaseWatch, wait_for_release
-from sidecar.clone_record import Clone, CloneStore, decode_clone, encode_clone, toml_text
+from sidecar.clone_life import (
+    LOOK_SECONDS,
+    RELEASE_WORD,
+    LeaseWatch,
+    Patience,
+    wait_for_release,
+)
+from sidecar.clone_record import (
+    Clone,
+    CloneState,
+    CloneStore,
+    decode_clone,
+    encode_clone,
+    toml_text,
+)
 from sidecar.errors import InternalError
 from sidecar.json_fields import Fields
 from tests.support.control_bench import until
@@ -20,6 +33,8 @@ from tests.support.driven_clock import DrivenClock
 from tests.support.fake_clones import make_clone
 
 GRACE = 60.0
+START = 600.0
+PATIENCE = Patience(START, GRACE)
 
 
 @pytest.fixture
@@ -32,7 +47,7 @@ def store(tmp_path: Path) -> CloneStore:
 
 def watch(store: CloneStore, clock: DrivenClock) -> LeaseWatch:
     folder = store.folder_of(make_clone().clone_id).path
-    return LeaseWatch(folder, clock, GRACE, lambda: None)
+    return LeaseWatch(folder, clock, PATIENCE, lambda: None)
 
 
 @pytest.mark.parametrize(("said", "begins"), [(RELEASE_WORD, True), (b"", False), (b"ser", False)])
@@ -60,6 +75,30 @@ def test_without_a_lease_it_serves_on(store: CloneStore) -> None:
     assert watch(store, clock).find_reason() is None
 
 
+@pytest.mark.parametrize("lease_seconds", [None, 60.0])
+def test_what_nobody_calls_ready_ends_itself(
+    store: CloneStore, lease_seconds: float | None
+) -> None:
+    """Its server died for good while making it; the time of fetching does not count."""
+    clock = DrivenClock()
+    making = replace(make_clone(), state=CloneState.CREATING, lease_seconds=lease_seconds)
+    store.replace(making)
+    clock.advance(timedelta(hours=3))
+    lease = watch(store, clock)
+    clock.advance(timedelta(seconds=START + GRACE - 1))
+    assert lease.find_reason() is None, "its server may still be about it"
+    store.replace(make_clone())
+    clock.advance(timedelta(seconds=1))
+    assert lease.find_reason() is None, "it became ready"
+    store.replace(making)
+    assert lease.find_reason() == "nobody called it ready"
+
+
+def test_what_is_to_be_deleted_ends_itself(store: CloneStore) -> None:
+    store.replace(replace(make_clone(), state=CloneState.DELETING))
+    assert watch(store, DrivenClock()).find_reason() == "it is to be deleted"
+
+
 def test_without_a_record_it_ends_and_with_a_damaged_one_it_does_not(store: CloneStore) -> None:
     clone_id = make_clone().clone_id
     record = store.folder_of(clone_id).record
@@ -73,7 +112,7 @@ async def test_an_end_that_was_refused_is_asked_for_again(store: CloneStore) -> 
     clock, asked = DrivenClock(), []
     folder = store.folder_of(make_clone().clone_id).path
     store.remove(make_clone().clone_id)
-    task = asyncio.create_task(LeaseWatch(folder, clock, GRACE, lambda: asked.append(1)).run())
+    task = asyncio.create_task(LeaseWatch(folder, clock, PATIENCE, lambda: asked.append(1)).run())
     await until(lambda: len(asked) == 1)
     while len(asked) == 1:
         clock.advance(timedelta(seconds=LOOK_SECONDS))
