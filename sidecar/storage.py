@@ -1,10 +1,11 @@
 """One named backend as the use cases see it: async, with a deadline, counted, errors ours.
 
 The plugins of `backends` are synchronous. Each call gets a daemon thread of its own, bounded by
-a number per backend: a pool's threads would be joined at exit, so that one dead network mount
-would keep the process from ending, and a shared pool would let it starve its neighbours. A call
-that passes its deadline is given up, not stopped; it may still take effect, which is why every
-name is new (I3) and every write conditional. Guards I8.
+a number per backend (`sidecar.places`): a pool's threads would be joined at exit, so that one dead
+network mount would keep the process from ending, and a shared pool would let it starve its
+neighbours. A call that passes its deadline is given up: a payload ends at its next byte, and what
+it still does may take effect, which is why every name is new (I3) and every write conditional.
+Guards I8.
 """
 
 from __future__ import annotations
@@ -39,9 +40,9 @@ from sidecar.errors import (
 )
 from sidecar.local_disk import local_disk_error
 from sidecar.observe import BackendFigures
+from sidecar.places import BusyError, HangingError, Place, Places
 
 T = TypeVar("T")
-CALLS_MAX = 8
 CANCEL_WAIT_SECONDS = 2.0
 # Hears when a backend goes down, with the error, and when it is back.
 HealthListener: TypeAlias = Callable[["Storage", PerdureError | None], None]
@@ -60,11 +61,18 @@ class StorageOptions:
 class _Beat:
     """When bytes last moved, on the loop's clock; told in another thread."""
 
-    def __init__(self, on_progress: Callable[[int], None] | None) -> None:
+    def __init__(
+        self, on_progress: Callable[[int], None] | None, scratch: Path | None = None
+    ) -> None:
+        self.scratch = scratch  # the file that a read makes
         self._time = asyncio.get_running_loop().time
         self.at = self._time()
         self._on_progress = on_progress
         self.is_over = False
+
+    def begin(self) -> None:
+        """Count from now on: what waited for its place did not stall."""
+        self.at = self._time()
 
     def __call__(self, done: int) -> None:
         """Hear of progress and pass it on; what is raised here ends the transfer."""
@@ -99,6 +107,7 @@ class Storage:
         self.options = options or StorageOptions()
         self.type = self.options.type
         self._clock = clock
+        self._places = Places()
         self.on_change: HealthListener | None = None
 
     async def put_bytes(self, key: str, data: bytes) -> None:
@@ -147,7 +156,7 @@ class Storage:
         on_progress: Callable[[int], None] | None = None,
     ) -> None:
         """Write a blob to a new file, durably and as `expected`, or not at all."""
-        beat = _Beat(on_progress)
+        beat = _Beat(on_progress, path)
 
         def get() -> Digest:
             return self._open().get_file(key, path, expected, on_progress=beat)
@@ -217,6 +226,10 @@ class Storage:
         except asyncio.CancelledError:
             result = "CANCELLED"
             raise
+        except BusyError as exc:  # our own bound: it says nothing about the backend
+            busy = self._busy(operation, exc)
+            result = busy.code
+            raise busy from exc
         except Exception as exc:
             error = translate(exc, self.name, operation, key)
             result = error.code
@@ -244,41 +257,31 @@ class Storage:
     async def _in_thread(
         self, operation: str, work: Callable[[], T], seconds: float, beat: _Beat | None
     ) -> T:
-        if self.figures.calls_running >= CALLS_MAX:
-            raise BackendUnavailableError(
-                f"backend {self.name} has {CALLS_MAX} calls that do not end",
-                context={"backend": self.name, "operation": operation},
-            )
         loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds
+        place = await self._take_place(operation, seconds, beat)
         future: asyncio.Future[T] = loop.create_future()
         ended = asyncio.Event()
 
         def settle(value: T | None, error: Exception | None) -> None:
             self.figures.calls_running -= 1
+            self._places.free(place)
             ended.set()
             if future.done():  # given up: cancelled or past its deadline
-                return
-            if error is not None:
+                if beat is not None and beat.scratch is not None and error is None:
+                    loop.run_in_executor(None, _discard, beat.scratch)
+            elif error is not None:
                 future.set_exception(error)
             else:
                 future.set_result(value)  # type: ignore[arg-type]  # T when there is no error
 
         def run() -> None:
-            value: T | None = None
-            failure: Exception | None = None
-            try:
-                value = work()
-            except Exception as exc:  # noqa: BLE001 - carried to the caller, translated there
-                failure = exc
-            try:
-                loop.call_soon_threadsafe(settle, value, failure)
-            except RuntimeError:  # the loop is closed: nobody waits any more
-                return
+            _run(loop, work, settle)
 
         self.figures.calls_running += 1
         threading.Thread(target=run, name=f"backend-{self.name}", daemon=True).start()
         try:
-            return await self._within(future, seconds, beat)
+            return await self._within(future, seconds, deadline, beat)
         except asyncio.CancelledError:
             await _let_end(ended, beat)
             raise
@@ -287,11 +290,42 @@ class Storage:
                 f"backend {self.name} did not answer {operation} within {exc}",
                 context={"backend": self.name, "operation": operation},
             ) from exc
+        finally:
+            if not ended.is_set():
+                self._give_up(place, beat)
 
-    async def _within(self, future: asyncio.Future[T], seconds: float, beat: _Beat | None) -> T:
+    async def _take_place(self, operation: str, seconds: float, beat: _Beat | None) -> Place:
+        """Wait for a place within the call's own time."""
+        is_read = beat is not None and beat.scratch is not None
+        try:
+            place = await self._places.take(seconds, is_read=is_read)
+        except HangingError as exc:
+            raise BackendUnavailableError(
+                f"backend {self.name} has calls that do not end, and no place for another",
+                context={"backend": self.name, "operation": operation},
+            ) from exc
+        if beat is not None:
+            beat.begin()
+        return place
+
+    def _busy(self, operation: str, exc: BusyError) -> BackendUnavailableError:
+        return BackendUnavailableError(
+            f"backend {self.name} was busy with other calls for {exc}",
+            hint="Repeat it when downloads, restores or what is being stored have ended.",
+            context={"backend": self.name, "operation": operation},
+        )
+
+    def _give_up(self, place: Place, beat: _Beat | None) -> None:
+        """Leave a call to itself: a transfer ends when its next byte comes."""
+        if beat is not None:
+            beat.is_over = True
+        self._places.give_up(place)
+
+    async def _within(
+        self, future: asyncio.Future[T], seconds: float, deadline: float, beat: _Beat | None
+    ) -> T:
         """Wait for a call; give it up past its deadline, or when no byte moves any more."""
         now, stall = asyncio.get_running_loop().time, self.options.stall_timeout_seconds
-        deadline = now() + seconds
         try:
             while not future.done():
                 left, limit = deadline - now(), seconds
@@ -305,6 +339,22 @@ class Storage:
             future.cancel()  # whatever comes yet, nobody waits for it
 
 
+def _run(
+    loop: asyncio.AbstractEventLoop,
+    work: Callable[[], T],
+    settle: Callable[[T | None, Exception | None], None],
+) -> None:
+    """Do the work of a call, in its thread, and tell the loop what came of it."""
+    value: T | None = None
+    failure: Exception | None = None
+    try:
+        value = work()
+    except Exception as exc:  # noqa: BLE001 - carried to the caller, translated there
+        failure = exc
+    with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        loop.call_soon_threadsafe(settle, value, failure)
+
+
 async def _let_end(ended: asyncio.Event, beat: _Beat | None) -> None:
     """Give a call that was cancelled a moment to end: who cleans up must come after it."""
     if beat is not None:
@@ -312,6 +362,12 @@ async def _let_end(ended: asyncio.Event, beat: _Beat | None) -> None:
     with suppress(TimeoutError):
         async with asyncio.timeout(CANCEL_WAIT_SECONDS):
             await ended.wait()
+
+
+def _discard(scratch: Path) -> None:
+    """Remove the file of a read that ended well after nobody waited for it any more."""
+    with suppress(OSError):
+        scratch.unlink(missing_ok=True)
 
 
 _TRANSLATIONS: tuple[tuple[type[theirs.BackendError], type[PerdureError]], ...] = (

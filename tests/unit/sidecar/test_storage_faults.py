@@ -20,7 +20,8 @@ from sidecar.errors import BackendTimeoutError, BackendUnavailableError, Revisio
 from sidecar.lanes import RETRY_FIRST
 from sidecar.model import OperationState, Preset, ScheduleSpec
 from sidecar.observe import BackendFigures
-from sidecar.storage import CALLS_MAX, Storage, StorageOptions
+from sidecar.places import CALLS_MAX
+from sidecar.storage import Storage, StorageOptions
 from sidecar.usecases import CreateSnapshot
 from tests.support.control_bench import ControlBench, until
 from tests.support.fake_engine import dump_fake
