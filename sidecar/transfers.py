@@ -239,22 +239,23 @@ class Transfers:
         chunks: AsyncIterator[bytes],
         received: _Received,
     ) -> None:
-        """Write what comes; whatever goes wrong fails the operation too, and leaves no file."""
+        """Write what comes; whatever goes wrong fails the operation too, and leaves no file.
+
+        The chunks come from outside: they may raise anything, as gRPC does for bytes that are no
+        message. It goes on to the edge as it is.
+        """
         try:
-            file = await asyncio.to_thread(received.path.open, "xb")
+            file = await to_the_end(partial(_create_scratch, received.path))
             try:
                 await self._write(operation, request, chunks, _Incoming(file), received.done)
             finally:
                 await asyncio.to_thread(file.close)
             await step("import.received")
-        except (OSError, PerdureError, asyncio.CancelledError) as exc:
-            error: PerdureError = ImportBrokenError("the client went before all of it was here")
-            if isinstance(exc, PerdureError):
-                error = exc
-            elif isinstance(exc, OSError):
-                error = local_disk_error(exc, "receive a file")
+        except BaseException as exc:
+            error = _why_broken(exc)
             if not received.done.done():
                 received.done.set_exception(error)
+            await asyncio.to_thread(_remove_scratch, received.path)
             if isinstance(exc, OSError):
                 raise error from exc
             raise
@@ -289,6 +290,8 @@ class Transfers:
                 context={"sha256": file.sha256(), "announced_sha256": request.sha256},
             )
         await asyncio.to_thread(file.sync)
+        if done.done():
+            raise CancelledOperationError("the import was cancelled")
 
     async def _next(self, chunks: AsyncIterator[bytes]) -> bytes | None:
         try:
@@ -319,8 +322,7 @@ class Transfers:
             raise
         finally:
             attempts[trigger, result] += 1
-            with suppress(OSError):  # scratch: the next start sweeps what stays
-                received.path.unlink(missing_ok=True)
+            _remove_scratch(received.path)
         return {"snapshot_id": target.snapshot_id}
 
     async def _believe(
@@ -405,6 +407,26 @@ class _Incoming:
         """Bring it to the disk."""
         self._file.flush()
         os.fsync(self._file.fileno())
+
+
+def _why_broken(exc: BaseException) -> PerdureError:
+    """Return what the operation of an import says when the stream ended by this."""
+    if isinstance(exc, PerdureError):
+        return exc
+    if isinstance(exc, OSError):
+        return local_disk_error(exc, "receive a file")
+    if isinstance(exc, asyncio.CancelledError):
+        return ImportBrokenError("the client went before all of it was here")
+    return ImportBrokenError(f"what came could not be read: {type(exc).__name__}")
+
+
+def _create_scratch(path: Path) -> BinaryIO:
+    return path.open("xb")
+
+
+def _remove_scratch(path: Path) -> None:
+    with suppress(OSError):  # the next start sweeps what stays
+        path.unlink(missing_ok=True)
 
 
 async def _read_chunks(file: BinaryIO) -> AsyncIterator[bytes]:

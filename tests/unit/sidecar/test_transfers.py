@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import threading
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -156,6 +157,51 @@ async def test_client_that_goes_fails_the_operation(bench: ControlBench) -> None
     assert operation.error
     assert operation.error["code"] == "IMPORT_BROKEN"
     assert (bench.listed(), bench.spool_files()) == ([], [])
+
+
+async def test_whatever_a_stream_raises_ends_the_operation_and_leaves_no_file(
+    bench: ControlBench,
+) -> None:
+    """As gRPC does for bytes that are no message: its deserialiser's own exception comes."""
+
+    async def malformed() -> AsyncIterator[bytes]:
+        yield FILE[:20]
+        raise ValueError("no message")
+
+    transfers = bench.core.control_plane.transfers
+    with pytest.raises(ValueError, match="no message"):
+        await transfers.import_file(_announce(FILE), malformed(), "r1")
+    operation = await bench.ended(await _import(bench, FILE))
+    assert operation.error
+    assert operation.error["code"] == "IMPORT_BROKEN"
+    assert (bench.listed(), bench.spool_files()) == ([], [])
+
+
+async def test_import_that_is_cancelled_before_its_file_is_open_leaves_none(
+    bench: ControlBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The operation is over, and has cleaned up, when the file comes to be."""
+    opening, go = threading.Event(), threading.Event()
+    open_ = Path.open
+
+    def slow(path: Path, mode: str = "r") -> object:
+        if mode == "xb":
+            opening.set()
+            assert go.wait(30)
+        return open_(path, mode)
+
+    monkeypatch.setattr(Path, "open", slow)
+    call = asyncio.create_task(_import(bench, FILE))
+    await until(opening.is_set)
+    operations = bench.core.ground.operations
+    running = next(iter(operations._live.values()))
+    await operations.cancel(running.operation_id)
+    assert (await bench.ended(running)).state is OperationState.CANCELLED
+    go.set()
+    with pytest.raises(PerdureError) as caught:
+        await call
+    assert caught.value.code == "CANCELLED"
+    assert bench.spool_files() == []
 
 
 async def test_client_that_sends_nothing_is_given_up(bench: ControlBench) -> None:
