@@ -8,7 +8,8 @@
     require-existing   load it            refuse
     empty              load it            start empty
     latest             load it            fetch the newest available snapshot (what a restore
-                                          replaced counts as the oldest), refuse if none
+                                          replaced, or an import, only if there is nothing
+                                          else), refuse if none
     snapshot:<id>      load it            fetch that one, refuse if it cannot be had
 
 Data is `dump.rdb`, and with `appendonly yes` a log, too; which of both counts, and whether it is
@@ -38,7 +39,7 @@ from sidecar.errors import (
 )
 from sidecar.ground import Ground
 from sidecar.local_disk import local_disk_error, step
-from sidecar.model import Copy, CopyState, Progress, Snapshot, Trigger
+from sidecar.model import LAST_RESORTS, Copy, CopyState, Progress, Snapshot
 from sidecar.rebuild import Rebuild
 from sidecar.verify import Fetcher
 
@@ -136,12 +137,10 @@ class Boot:
             for snapshot in self._ground.catalogue.snapshots()
             if snapshot.state is CopyState.AVAILABLE and snapshot.manifest.keys >= keys_min
         ]
-        # What a restore replaced was cut after what it brought back, and what was imported is not
-        # this server's history: taken only if nothing else is there.
         return max(
             usable,
             key=lambda s: (
-                s.manifest.trigger not in {Trigger.SAFETY, Trigger.IMPORT},
+                s.manifest.trigger not in LAST_RESORTS,
                 s.manifest.cut_at,
                 s.snapshot_id,
             ),

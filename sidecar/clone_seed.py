@@ -30,7 +30,7 @@ from sidecar.errors import (
 )
 from sidecar.ground import Ground
 from sidecar.local_disk import local_disk_error, step, to_the_end
-from sidecar.model import Compression, Copy, CopyState, Phase, Snapshot, Trigger
+from sidecar.model import LAST_RESORTS, Compression, Copy, CopyState, Phase, Snapshot
 from sidecar.operations import OperationHandle
 from sidecar.pipeline import BUSY_CODES, CUT_RETRY_SECONDS
 from sidecar.verify import Fetcher, check_against_manifest
@@ -158,9 +158,12 @@ class Seeder:
 
 
 def _newest_first(snapshot: Snapshot) -> tuple[bool, datetime, str]:
-    """Order by cut time; what a restore replaced comes behind all others."""
+    """Order by cut time, as a start does that takes the latest.
+
+    What a restore replaced, and what is not this server's history, comes behind all others.
+    """
     manifest = snapshot.manifest
-    return manifest.trigger is not Trigger.SAFETY, manifest.cut_at, snapshot.snapshot_id
+    return manifest.trigger not in LAST_RESORTS, manifest.cut_at, snapshot.snapshot_id
 
 
 async def _settle(folder: Path) -> None:

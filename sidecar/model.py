@@ -31,6 +31,11 @@ class Trigger(StrEnum):
     IMPORT = "import"  # an RDB that a client sent from outside
 
 
+# What nobody means by "the newest" as long as there is anything else: what a restore replaced was
+# cut after what it brought back, and what was imported is not this server's history.
+LAST_RESORTS = frozenset({Trigger.SAFETY, Trigger.IMPORT})
+
+
 class CopyState(StrEnum):
     """What may be done with one stored copy."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import threading
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -25,7 +26,7 @@ from sidecar.errors import (
 )
 from sidecar.model import Compression, Operation, OperationState
 from sidecar.paging import ListRequest
-from sidecar.usecases import CloneFilter, CreateClone, CreateSnapshot
+from sidecar.usecases import CloneFilter, CreateClone, CreateSnapshot, ImportSnapshot
 from tests.support.control_bench import ControlBench, until
 from tests.support.fake_engine import FakeEngineError, dump_fake, load_fake
 from tests.support.fake_provisioner import RUNNING, FakeProvisioner, folders_below
@@ -130,6 +131,24 @@ async def test_without_a_source_it_is_the_newest_snapshot(bench: CloneBench) -> 
     bench.clock.advance(HOUR)
     newest = await bench.take()
     assert (await bench.made(CreateClone())).snapshot_id == newest.snapshot_id
+
+
+async def test_without_a_source_it_is_no_import_while_there_is_anything_else(
+    bench: CloneBench,
+) -> None:
+    own = await bench.take()
+    bench.clock.advance(HOUR)
+    file = dump_fake({"from": "outside"})
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield file
+
+    announced = ImportSnapshot(len(file), hashlib.sha256(file).hexdigest())
+    transfers = bench.core.control_plane.transfers
+    imported = await bench.ended(await transfers.import_file(announced, chunks()))
+    assert (await bench.made(CreateClone())).snapshot_id == own.snapshot_id
+    await bench.core.control_plane.snapshots.delete(own.snapshot_id)
+    assert imported.result == {"snapshot_id": (await bench.made(CreateClone())).snapshot_id}
 
 
 async def test_a_clone_of_the_live_data_lists_no_snapshot(bench: CloneBench) -> None:
