@@ -56,6 +56,10 @@ class Batches:
         batch.task = asyncio.create_task(self._take(batch))
         return operations
 
+    async def delete(self, snapshot_id: str) -> None:
+        """Keep a deleted snapshot from being stored where it waits to be."""
+        await self._pipeline.delete(snapshot_id)
+
     async def _take(self, batch: _Batch) -> list[ShipResult]:
         await asyncio.sleep(0)  # let every operation come and wait
 

@@ -198,9 +198,9 @@ class FiguresCollector(Collector):
         )
         yield _counter(
             "perdure_audit_lines_total",
-            "Lines of the audit log, by whether they could be written.",
+            "Lines of the audit log: written, written without the request, or lost.",
             ("result",),
-            [((result,), figures.audit_lines[result]) for result in ("written", "lost")],
+            [((r,), figures.audit_lines[r]) for r in ("written", "shortened", "lost")],
         )
         yield _counter(
             "perdure_catalogue_damaged_total",

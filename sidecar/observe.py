@@ -92,7 +92,7 @@ class Figures:
     clone_creations: Counter[str] = field(default_factory=Counter)
     clone_deletions: Counter[str] = field(default_factory=Counter)
     backends: dict[str, BackendFigures] = field(default_factory=dict)
-    audit_lines: Counter[str] = field(default_factory=Counter)  # "written" or "lost"
+    audit_lines: Counter[str] = field(default_factory=Counter)  # "written", "shortened" or "lost"
     catalogue_damaged: int = 0  # databases set aside at the start
 
     def observe_phase(self, family: str, phase: str, seconds: float) -> None:

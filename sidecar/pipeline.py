@@ -14,7 +14,7 @@ import asyncio
 import os
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -139,7 +139,8 @@ class Pipeline:
             raise
         except PerdureError:
             # Nothing was believed yet: the partial file goes, and the plan after it.
-            await asyncio.to_thread(self._spool.remove, cut)
+            with suppress(PerdureError):  # what failed first is told; the settling removes it
+                await asyncio.to_thread(self._spool.remove, cut)
             self.release(cut)
             raise
         try:
@@ -310,9 +311,13 @@ class Pipeline:
         return results
 
     async def remove_shipped(self, cut: SpooledCut) -> None:
-        """Forget a cut that every backend has."""
+        """Forget a cut that every backend has; one that cannot be removed is tried again later."""
         await step("snapshot.shipped")
-        await asyncio.to_thread(self._spool.remove, cut)
+        try:
+            await asyncio.to_thread(self._spool.remove, cut)
+        except PerdureError as exc:  # what is stored has not failed
+            _log.warning("cut_not_removed", cut=cut.cut_id, code=exc.code, error=exc.message)
+            return
         await step("snapshot.cleaned")
 
     async def ship_released(
@@ -336,6 +341,19 @@ class Pipeline:
             raise local_disk_error(exc, f"link {path.name}") from exc
         finally:
             self.release(cut)
+
+    async def delete(self, snapshot_id: str) -> None:
+        """Keep what waits from bringing a deleted snapshot back, also after a restart.
+
+        ConflictError (SNAPSHOT_IN_USE) while a backend is taking it. Its copies are not touched.
+        """
+        async with self._listing_lock:
+            entries, _ = await asyncio.to_thread(self._spool.entries)
+        for cut in entries:
+            for target in cut.targets:
+                if target.snapshot_id == snapshot_id:
+                    await self._shipper.delete(cut, snapshot_id)
+                    self.end_operation(target, None)
 
     def end_operation(self, target: CutTarget, error: PerdureError | None) -> None:
         """End the operation that a dead process left with a target, if it left one."""

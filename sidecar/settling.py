@@ -101,6 +101,7 @@ class Settling:
     async def _remove_if_shipped(self, cut: SpooledCut) -> None:
         """Remove a cut that no backend has to take any more; its operations end with their part."""
         left = [target for target in cut.targets if self._shipper.missing(cut, target)]
+        await self._shipper.record_stored(cut)
         if not left and cut.rdb.exists():
             await self._pipeline.remove_shipped(cut)
         for target in cut.targets:

@@ -9,20 +9,27 @@ name and is swept later. No fork and no schedule here; when to try again is `sid
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 
 import structlog
 
 from sidecar.catalogue import StoredCopy
-from sidecar.errors import BlobExistsError, InternalError, NotFoundError, PerdureError
+from sidecar.errors import (
+    BlobExistsError,
+    ConflictError,
+    InternalError,
+    NotFoundError,
+    PerdureError,
+)
 from sidecar.event_log import About, EventType
 from sidecar.ground import Ground
 from sidecar.lanes import Lane
 from sidecar.layout import new_payload_name
-from sidecar.local_disk import step
+from sidecar.local_disk import step, to_the_end
 from sidecar.manifest import MANIFEST_BYTES_MAX, decode_manifest, encode_manifest, payload_suffix
 from sidecar.model import Manifest, Phase, Progress, Trigger, Verification
 from sidecar.packs import Packed, Packs
@@ -58,6 +65,7 @@ class Shipper:
     def __init__(self, ground: Ground, options: ShippingOptions | None = None) -> None:
         self._storages = ground.storages
         self._catalogue = ground.catalogue
+        self._spool = ground.spool
         self._identity = ground.identity
         self._clock = ground.clock
         self._figures = ground.figures
@@ -69,6 +77,9 @@ class Shipper:
             for storage in ground.storages
         }
         self._stored: dict[str, set[tuple[str, str]]] = {}  # by cut: (snapshot, backend)
+        self._recorded: dict[str, set[tuple[str, str]]] = {}  # likewise: beside the plan
+        self._deleted: dict[str, set[str]] = {}  # by cut: snapshots
+        self._committing: list[tuple[str, str]] = []  # (snapshot, backend): its manifest is sent
         self.is_stopping = False
         self._warned: set[str] = set()  # snapshots whose backends have all gone
 
@@ -89,8 +100,13 @@ class Shipper:
         return known
 
     def missing(self, cut: SpooledCut, target: CutTarget) -> list[str]:
-        """Return the backends that have still to take it; the gone ones when none is left."""
-        stored = self._stored.get(cut.cut_id, set())
+        """Return the backends that have still to take it; the gone ones when none is left.
+
+        None has to take what was deleted, nor what it had already, though it be gone by now.
+        """
+        if self._is_deleted(cut, target):
+            return []
+        stored = self._stored.get(cut.cut_id, set()) | cut.stored
         names = self.destinations(target) or target.backends
         return [
             name
@@ -99,10 +115,51 @@ class Shipper:
             and self._catalogue.find_copy(target.snapshot_id, name) is None
         ]
 
+    async def record_stored(self, cut: SpooledCut) -> None:
+        """Keep beside the plan who has what, while anybody has still to take a part of it.
+
+        A copy that is purged meanwhile would be stored again by the next process otherwise.
+        """
+        recorded = self._recorded.setdefault(cut.cut_id, set(cut.stored))
+        missing = {(t.snapshot_id, name) for t in cut.targets for name in self.missing(cut, t)}
+        pairs = {(t.snapshot_id, name) for t in cut.targets for name in self.destinations(t)}
+        deleted = self._deleted.get(cut.cut_id, set())
+        for snapshot_id, backend in sorted(pairs - missing - recorded) if missing else ():
+            if snapshot_id in deleted:
+                continue
+            self._stored.setdefault(cut.cut_id, set()).add((snapshot_id, backend))
+            try:
+                await to_the_end(partial(self._spool.record_stored, cut, snapshot_id, backend))
+            except PerdureError as exc:  # it is stored all the same: recorded at the next look
+                _log.warning("store_not_recorded", cut=cut.cut_id, error=exc.message)
+                return
+            recorded.add((snapshot_id, backend))
+
+    async def delete(self, cut: SpooledCut, snapshot_id: str) -> None:
+        """Keep a deleted snapshot from being stored; ConflictError while a manifest is sent."""
+        backend = dict(self._committing).get(snapshot_id)
+        if backend is not None:
+            raise ConflictError(
+                f"backend {backend} is taking snapshot {snapshot_id} at this moment",
+                code="SNAPSHOT_IN_USE",
+                hint="Repeat it in a moment.",
+                is_retryable=True,
+                context={"snapshot_id": snapshot_id, "backend": backend},
+            )
+        deleted = self._deleted.setdefault(cut.cut_id, set())
+        deleted.add(snapshot_id)  # at once: a payload may be on its way
+        try:
+            await to_the_end(partial(self._spool.record_deleted, cut, snapshot_id))
+        except PerdureError:
+            deleted.discard(snapshot_id)
+            raise
+
     def forget_but(self, entries: Sequence[SpooledCut]) -> None:
         """Forget all cuts but those that are in the spool still."""
         cuts = {cut.cut_id for cut in entries}
-        self._stored = {cut_id: pairs for cut_id, pairs in self._stored.items() if cut_id in cuts}
+        for known in (self._stored, self._recorded, self._deleted):
+            for cut_id in known.keys() - cuts:
+                del known[cut_id]
         self._warned &= {target.snapshot_id for cut in entries for target in cut.targets}
 
     def warn_gone(self, target: CutTarget) -> dict[str, PerdureError]:
@@ -162,10 +219,13 @@ class Shipper:
                 result.failures[backend] = exc
                 self._note_failed(lane, result.target, exc)
             else:
+                if self._is_deleted(cut, result.target):
+                    continue
                 result.stored.append(backend)
                 pair = (result.target.snapshot_id, backend)
                 self._stored.setdefault(cut.cut_id, set()).add(pair)
                 lane.note_stored()
+                await self.record_stored(cut)
 
     def _note_failed(self, lane: Lane, target: CutTarget, error: PerdureError) -> None:
         retry_at: datetime | None = None
@@ -189,7 +249,7 @@ class Shipper:
         target: CutTarget,
         on_progress: ProgressSink,
     ) -> None:
-        if await self._is_stored(storage, target):
+        if self._is_deleted(cut, target) or await self._is_stored(storage, target):
             return
 
         def tell(progress: Progress) -> None:
@@ -199,7 +259,11 @@ class Shipper:
             lane.turn(cut, target),
             self._packs.hold(cut, target.compression, tell) as packed,
         ):
-            await self._put(cut, storage, target, packed, on_progress)
+            if not self._is_deleted(cut, target):
+                await self._put(cut, storage, target, packed, on_progress)
+
+    def _is_deleted(self, cut: SpooledCut, target: CutTarget) -> bool:
+        return target.snapshot_id in self._deleted.get(cut.cut_id, ())
 
     async def _is_stored(self, storage: Storage, target: CutTarget) -> bool:
         """Say whether an earlier attempt put the manifest; if so, keep it in the catalogue."""
@@ -248,8 +312,12 @@ class Shipper:
         except asyncio.CancelledError:
             await self._undo(storage, key)
             raise
+        if self._is_deleted(cut, target):
+            await storage.delete(key)
+            return
         try:
-            is_first = await self._put_manifest(storage, target, manifest, key)
+            with self._commit(storage, target):
+                is_first = await self._put_manifest(storage, target, manifest, key)
         except asyncio.CancelledError:
             await self._look_once_more(storage, target)
             raise
@@ -257,6 +325,16 @@ class Shipper:
             return
         self._figures.observe_phase("snapshot", Phase.STORE, self._clock.monotonic() - started)
         self._note_stored(storage, target, manifest)
+
+    @contextmanager
+    def _commit(self, storage: Storage, target: CutTarget) -> Iterator[None]:
+        """Keep a snapshot from being deleted while its manifest is on its way."""
+        place = (target.snapshot_id, storage.name)
+        self._committing.append(place)
+        try:
+            yield
+        finally:
+            self._committing.remove(place)
 
     async def _put_manifest(
         self, storage: Storage, target: CutTarget, manifest: Manifest, key: str

@@ -113,7 +113,9 @@ class Snapshots:
                 is_retryable=True,
                 context={"snapshot_id": snapshot_id, "operation_id": reader.operation_id},
             )
-        for copy in snapshot.copies:
+        # First what waits: after a kill here no backend brings back what is deleted on the others.
+        await self._batches.delete(snapshot_id)
+        for copy in self.get(snapshot_id).copies:
             if copy.state is not CopyState.DELETING:
                 await self._rotation.bury(copy, "asked for")
 

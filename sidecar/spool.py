@@ -4,6 +4,8 @@
     <cut>.rdb          the cut                   written and fsynced by the engine
     <cut>.cut.json     what the engine said      the file is whole
     <cut>.proof.json   what reading it back said the file is believed; it may be shipped
+    <cut>.part-*.json  a part is done          a backend has a snapshot of it, or it was deleted:
+                                               that part is never shipped again
     scratch-*          packed or fetched files   never believed after a restart, swept
     quarantine/        what could not be believed, kept for a person
 
@@ -15,11 +17,13 @@ from __future__ import annotations
 
 import os
 import secrets
+import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from typing import TypeVar
 
 from backends.durable import TEMPORARY_PREFIX, create_file, remove_leftover, sync_folder
 from sidecar.engine_port import CutResult, VerifyResult
@@ -36,6 +40,9 @@ from sidecar.model import Compression, JsonObject, Trigger
 
 QUARANTINE = "quarantine"
 SCRATCH = "scratch-"
+PART = "part-"
+
+Word = TypeVar("Word", Trigger, Compression)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +70,7 @@ class SpooledCut:
     is_cut_recorded: bool = False
     proof: VerifyResult | None = None
     proved_at: datetime | None = None
+    stored: frozenset[tuple[str, str]] = frozenset()  # (snapshot, backend): recorded as stored
 
     @property
     def rdb(self) -> Path:
@@ -80,6 +88,7 @@ class Spool:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.quarantine_folder = folder / QUARANTINE
+        self._part_lock = threading.Lock()  # a part's record never outlives its plan
 
     def prepare(self) -> None:
         """Make the folders and sweep what is never believed after a restart."""
@@ -120,6 +129,19 @@ class Spool:
         self._create(spooled.record("proof"), document)
         return replace(spooled, proof=proof, proved_at=now)
 
+    def record_stored(self, spooled: SpooledCut, snapshot_id: str, backend: str) -> None:
+        """Record durably that a backend has taken its part, while others have still to."""
+        self._record_part(spooled, {"snapshot_id": snapshot_id, "backend": backend})
+
+    def record_deleted(self, spooled: SpooledCut, snapshot_id: str) -> None:
+        """Record durably that a snapshot was deleted: the cut is not for it any more."""
+        self._record_part(spooled, {"snapshot_id": snapshot_id, "backend": None})
+
+    def _record_part(self, spooled: SpooledCut, document: JsonObject) -> None:
+        with self._part_lock:
+            if spooled.record("plan").exists():  # else it was shipped and removed meanwhile
+                self._create(spooled.record(f"{PART}{secrets.token_hex(4)}"), document)
+
     def _create(self, path: Path, document: JsonObject) -> None:
         try:
             create_file(path, [encode_document(document)])
@@ -153,24 +175,36 @@ class Spool:
         plan, cut, proof = read("plan"), read("cut"), read("proof")
         if plan is None:
             raise ManifestInvalidError(f"{cut_id} has no plan")
+        parts = [read(path.name.split(".")[1]) for path in self._part_records(cut_id)]
+        ended = {(p.text("snapshot_id"), p.maybe_text("backend")) for p in parts if p}
+        targets = tuple(_decode_target(fields) for fields in plan.children("targets"))
         return SpooledCut(
             cut_id,
             self.folder,
             plan.instant("planned_at"),
-            tuple(_decode_target(fields) for fields in plan.children("targets")),
+            tuple(target for target in targets if (target.snapshot_id, None) not in ended),
             cut=_decode_cut(cut) if cut else None,
             is_cut_recorded=cut is not None,
             proof=_decode_verify(proof) if proof else None,
             proved_at=proof.instant("proved_at") if proof else None,
+            stored=frozenset((i, backend) for i, backend in ended if backend is not None),
         )
+
+    def _part_records(self, cut_id: str) -> list[Path]:
+        return sorted(self.folder.glob(f"{cut_id}.{PART}*.json"))
 
     def remove(self, spooled: SpooledCut) -> None:
         """Remove a cut that is shipped, cancelled or never began: the file first, the plan last."""
-        for path in (spooled.rdb, *(spooled.record(kind) for kind in ("cut", "proof"))):
-            path.unlink(missing_ok=True)
-        sync_folder(self.folder)
-        spooled.record("plan").unlink(missing_ok=True)
-        sync_folder(self.folder)
+        try:
+            with self._part_lock:
+                records = [spooled.record(kind) for kind in ("cut", "proof")]
+                for path in (spooled.rdb, *records, *self._part_records(spooled.cut_id)):
+                    path.unlink(missing_ok=True)
+                sync_folder(self.folder)
+                spooled.record("plan").unlink(missing_ok=True)
+                sync_folder(self.folder)
+        except OSError as exc:
+            raise local_disk_error(exc, f"remove cut {spooled.cut_id}") from exc
 
     def quarantine(self, paths: Sequence[Path]) -> Path:
         """Set files aside for a person; nothing ever reads or removes them again."""
@@ -185,8 +219,10 @@ class Spool:
 
     def quarantine_cut(self, spooled: SpooledCut) -> Path:
         """Set a whole cut aside, its plan last."""
-        kinds = ("cut", "proof", "plan")
-        return self.quarantine([spooled.rdb, *(spooled.record(kind) for kind in kinds)])
+        records = [spooled.record(kind) for kind in ("cut", "proof")]
+        parts = self._part_records(spooled.cut_id)
+        with self._part_lock:
+            return self.quarantine([spooled.rdb, *records, *parts, spooled.record("plan")])
 
     def size_bytes(self) -> int:
         """Return what the spool takes, quarantine excluded."""
@@ -216,13 +252,21 @@ def _encode_target(target: CutTarget) -> JsonObject:
 def _decode_target(fields: Fields) -> CutTarget:
     return CutTarget(
         fields.text("snapshot_id"),
-        Trigger(fields.text("trigger")),
+        _decode_word(fields, "trigger", Trigger),
         fields.texts("backends"),
-        Compression(fields.text("compression")),
+        _decode_word(fields, "compression", Compression),
         fields.maybe_text("schedule"),
         fields.maybe_instant("due_at"),
         fields.maybe_text("operation_id"),
     )
+
+
+def _decode_word(fields: Fields, name: str, kind: type[Word]) -> Word:
+    """Return a word of ours; one that a newer version wrote cannot be believed here."""
+    try:
+        return kind(fields.text(name))
+    except ValueError as exc:
+        raise fields.wrong(name, "is not a word that is known here") from exc
 
 
 def _encode_cut(cut: CutResult) -> JsonObject:

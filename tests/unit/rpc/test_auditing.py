@@ -12,10 +12,18 @@ from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.duration_pb2 import Duration
 
 from perdure import verbs
 from perdure.client import Client
-from perdure.control.v1 import schedule_pb2, snapshot_service_pb2_grpc, transfer_pb2
+from perdure.control.v1 import (
+    clone_service_pb2,
+    clone_service_pb2_grpc,
+    schedule_pb2,
+    snapshot_service_pb2,
+    snapshot_service_pb2_grpc,
+    transfer_pb2,
+)
 from perdure.errors import PerdureError
 from sidecar.audit import AuditLog, AuditOptions
 from sidecar.observe import Figures
@@ -97,6 +105,23 @@ def test_import_is_known_by_its_header(client: Client, tmp_path: Path) -> None:
     assert line["method"].endswith("/ImportSnapshot")
     assert line["request_id"] == header.request_id
     assert line["request"] == {"size_bytes": str(len(data)), "sha256": header.sha256}
+
+
+def test_request_that_cannot_be_shown_has_its_line(client: Client, tmp_path: Path) -> None:
+    """Valid on the wire, and no JSON: the call takes effect or is refused, and the line says so."""
+    bad = Duration(seconds=60, nanos=-1)
+    with grpc.insecure_channel(client.target) as channel:
+        snapshots = snapshot_service_pb2_grpc.SnapshotServiceStub(channel)
+        snapshots.DeleteSnapshot(snapshot_service_pb2.DeleteSnapshotRequest(name="snapshots/s-1"))
+        clones = clone_service_pb2_grpc.CloneServiceStub(channel)
+        with pytest.raises(grpc.RpcError) as caught:
+            clones.CreateClone(clone_service_pb2.CreateCloneRequest(live=True, lease=bad))
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    whole, shortened = _lines(tmp_path)
+    assert "left_out" not in whole
+    assert shortened["outcome"] == "INVALID_ARGUMENT"
+    assert shortened["left_out"].startswith("the request: ")
+    assert "request" not in shortened
 
 
 def test_secrets_are_not_in_it(plane: FakePlane, client: Client, tmp_path: Path) -> None:

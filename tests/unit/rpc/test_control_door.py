@@ -9,6 +9,7 @@ import grpc
 import pytest
 from google.longrunning import operations_pb2_grpc
 from google.longrunning import operations_proto_pb2 as lro
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.field_mask_pb2 import FieldMask
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
@@ -25,8 +26,10 @@ from perdure.control.v1 import (
     snapshot_service_pb2_grpc,
 )
 from perdure.errors import PerdureError, error_from_call
+from sidecar.errors import InvalidArgumentError
 from sidecar.model import CopyState, Preset, Retention, Trigger
 from sidecar.rpc.door import SERVICES
+from sidecar.rpc.fields import SPAN_SECONDS_MAX, read_seconds
 from sidecar.usecases import SnapshotFilter
 from tests.support.control_plane import FakePlane, make_snapshot, serving
 
@@ -82,6 +85,21 @@ def test_bad_list_fields_are_refused(channel: grpc.Channel, field: str, value: A
     error = _refusal(stub.ListSnapshots, request)
     assert error.status == "INVALID_ARGUMENT"
     assert error.context == {"field": field}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "nanos"),
+    [(60, -1), (-60, 1), (10**15, 0), (-(10**15), 0), (0, 10**9), (-1, 0), (0, -1)],
+)
+def test_spans_that_are_none_are_refused(seconds: int, nanos: int) -> None:
+    with pytest.raises(InvalidArgumentError) as caught:
+        read_seconds(Duration(seconds=seconds, nanos=nanos), "lease")
+    assert caught.value.context["field"] == "lease"
+
+
+def test_span_is_read_to_its_last_nano() -> None:
+    assert read_seconds(Duration(seconds=1, nanos=500_000_000), "lease") == 1.5
+    assert read_seconds(Duration(seconds=SPAN_SECONDS_MAX), "timeout") == SPAN_SECONDS_MAX
 
 
 def test_filter_reaches_the_use_case(door: FakePlane, channel: grpc.Channel) -> None:

@@ -122,6 +122,22 @@ def test_too_long_a_line_leaves_out_what_is_long(tmp_path: Path) -> None:
     assert line["left_out"].endswith(" bytes")
 
 
+def test_text_that_is_no_utf8_costs_no_line(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.audit.write({"message": os.fsdecode(b"/a/\xff")})
+    bench.events.publish(EventType.SNAPSHOT_PURGED, "x", path=os.fsdecode(b"/a/\xff"))
+    first, second = bench.lines()
+    assert first["message"] == "/a/\udcff"
+    assert second["context"] == {"path": "/a/\\udcff"}
+
+
+def test_line_without_its_request_is_counted_as_such(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.audit.write({"method": "x", "left_out": "the request: ValueError"})
+    bench.audit.write({"method": "x", "request": {"a": "b" * 100_000}})
+    assert bench.figures.audit_lines == {"shortened": 2}
+
+
 def test_disabled_log_writes_nothing(tmp_path: Path) -> None:
     bench = Bench(tmp_path, is_enabled=False)
     bench.audit.write({"x": 1})

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from sidecar.errors import EventPositionError, ExhaustedError, UnavailableError
+from sidecar.errors import EventPositionError, ExhaustedError, PerdureError, UnavailableError
 from sidecar.event_log import (
     SUBSCRIPTIONS_MAX,
     About,
@@ -104,6 +104,14 @@ async def test_readers_are_bounded_and_a_closed_one_makes_room() -> None:
     assert caught.value.code == "STREAMS_EXHAUSTED"
     open_[0].close()
     events.subscribe()
+
+
+async def test_event_holds_only_what_a_message_can() -> None:
+    """A file's name that is no UTF-8 must not end every stream that comes to it."""
+    event = make().publish(EventType.SNAPSHOT_CUT, "at \udcff", path="\udcff")
+    assert (event.message, event.context) == ("at \\udcff", {"path": "\\udcff"})
+    error = PerdureError("at \udcff", context={"path": "\udcff"})
+    assert (error.message, error.context) == ("at \\udcff", {"path": "\\udcff"})
 
 
 async def test_ending_server_gives_what_is_left_and_then_the_end() -> None:

@@ -127,6 +127,11 @@ def test_keep_within_keeps_all_that_is_younger(found: list[Copy], seconds: int) 
 
 
 @given(copies())
+def test_keep_within_more_than_there_are_years_is_for_ever(found: list[Copy]) -> None:
+    assert plan_retention(found, Retention(None, 315_576_000_000), NOW).doomed == ()
+
+
+@given(copies())
 def test_no_policy_keeps_everything(found: list[Copy]) -> None:
     assert plan_retention(found, Retention(), NOW).doomed == ()
 
