@@ -13,6 +13,7 @@ a process again in silence.
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -44,7 +45,7 @@ from sidecar.errors import (
 from sidecar.event_log import About, EventType
 from sidecar.ground import Ground
 from sidecar.json_fields import Fields
-from sidecar.local_disk import local_disk_error, step
+from sidecar.local_disk import local_disk_error, step, to_the_end
 from sidecar.model import Compression, JsonObject, Operation, OperationKind, Page
 from sidecar.operations import OperationHandle, OperationStart
 from sidecar.paging import ListRequest, paginate
@@ -224,13 +225,25 @@ class Clones:
         return decode_clone(Fields(first, "catalogue", InternalError))
 
     async def _record(self, clone: Clone) -> Clone:
-        """Keep a changed record, on the disk first; return it as it was kept."""
+        """Keep a changed record, on the disk first; return it as it was kept.
+
+        Whoever is cancelled meanwhile still waits for the disk, under the lock: an older record
+        never comes after a newer one, and what is on the disk is what is known.
+        """
         changed = replace(clone, revision=clone.revision + 1)
+        is_written = threading.Event()
+
+        def write() -> None:
+            self._parts.store.replace(changed)
+            is_written.set()
+
         try:
-            await asyncio.to_thread(self._parts.store.replace, changed)
+            await to_the_end(write)
         except OSError as exc:
             raise local_disk_error(exc, "keep the clone's record") from exc
-        self._keep(changed)
+        finally:
+            if is_written.is_set():
+                self._keep(changed)
         return changed
 
     def _keep(self, clone: Clone) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from sidecar import clone_plan
-from sidecar.clone_record import Clone, CloneState, Seed
+from sidecar.clone_record import Clone, CloneState, Seed, read_record
 from sidecar.control_plane import CoreOptions
 from sidecar.errors import (
     CloneBusyError,
@@ -284,6 +284,29 @@ async def test_a_deletion_by_etag_does_not_take_what_changed_meanwhile(
     assert done.error["code"] == "REVISION_MISMATCH"
     assert bench.clones == [renewed]
     assert bench.world.alive == [clone.process]
+
+
+async def test_a_renewal_that_is_cancelled_while_it_is_written_is_known_as_it_lies_on_the_disk(
+    bench: CloneBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And a later change waits for it, so that the older record never comes after the newer."""
+    clone = await bench.made(CreateClone(is_live=True, lease_seconds=10))
+    disk = SlowDisk(bench, monkeypatch)
+    renewing = asyncio.create_task(bench.core.clones.renew(clone.clone_id, 3600))
+    await until(disk.is_writing)
+    renewing.cancel()
+    later = asyncio.create_task(bench.core.clones.renew(clone.clone_id, 7200))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert not later.done()
+    assert bench.core.clones._changing.locked(), "the later one waits"
+    disk.go.set()
+    with pytest.raises(asyncio.CancelledError):
+        await renewing
+    renewed = await later
+    record = bench.core.clones.folder_of(clone.clone_id).record
+    assert read_record(record) == renewed == bench.clones[0]
+    assert renewed.revision == clone.revision + 2
 
 
 async def test_a_repeated_renewal_answers_the_first_result(bench: CloneBench) -> None:
