@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import json
 from datetime import timedelta
 from pathlib import Path
 
@@ -201,3 +203,37 @@ async def test_full_spool_never_drops_what_a_restore_replaced(tmp_path: Path) ->
     assert done.error["code"] == "SPOOL_FULL"
     assert waiting[Trigger.SAFETY].rdb.exists()
     await bench.stop()
+
+
+async def test_stored_snapshot_has_not_failed_because_its_cut_cannot_be_removed(
+    bench: ControlBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk refuses; the cut goes when it does no more, and is not stored a second time."""
+    unlink = Path.unlink
+
+    def refuse(path: Path, *, missing_ok: bool = False) -> None:
+        if path.suffix == ".rdb":
+            raise OSError(errno.EIO, "refused", str(path))
+        unlink(path, missing_ok=missing_ok)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", refuse)
+        await bench.take()
+    assert any(name.endswith(".rdb") for name in bench.spool_files())
+    await bench.core.settling.settle()
+    assert bench.spool_files() == []
+    assert len(bench.files("**/dump-*")) == 1
+
+
+@pytest.mark.parametrize("word", ["trigger", "compression"])
+async def test_plan_of_a_newer_version_is_set_aside(bench: ControlBench, word: str) -> None:
+    spool = bench.core.ground.spool
+    target = CutTarget("m", Trigger.MANUAL, ("local",), Compression.NONE)
+    plan = spool.plan([target], bench.clock.now()).record("plan")
+    document = json.loads(plan.read_text())
+    document["targets"][0][word] = "of-tomorrow"
+    plan.write_text(json.dumps(document))
+    await bench.crash()
+    await bench.boot()
+    assert bench.spool_files() == []
+    assert len(list((bench.data_dir / "spool/quarantine").glob(f"*/{plan.name}"))) == 1
