@@ -421,36 +421,38 @@ class Clones:
                     await self._end(clone.clone_id, "lease")
 
     async def _note_ends(self) -> None:
-        """Show a clone whose process ended by itself as failed."""
+        """Show clones whose processes ended by themselves as failed."""
         for clone in list(self._clones.values()):
             if clone.state is not CloneState.READY or clone.process is None:
                 continue
-            how = self._parts.provisioner.find_end(clone.process)
-            if how is None:
-                continue
-            folder = self._parts.store.folder_of(clone.clone_id)
-            error = CloneFailedError(
-                f"the clone's process {how}",
-                hint="Its log says more. Its data is kept until it is deleted: "
-                f"perdure clone delete {clone.clone_id}",
-                context={"clone_id": clone.clone_id, "pid": clone.process.pid},
+            try:
+                how = self._parts.provisioner.find_end(clone.process)
+                if how is not None:
+                    await self._note_end(clone, clone.process.pid, how)
+            except Exception:  # noqa: BLE001 - a bug: the other clones must not pay for it
+                _log.exception("clone_not_looked_at", clone=clone.clone_id)
+
+    async def _note_end(self, clone: Clone, pid: int, how: str) -> None:
+        error = CloneFailedError(
+            f"the clone's process {how}",
+            hint="Its log says more. Its data is kept until it is deleted: "
+            f"perdure clone delete {clone.clone_id}",
+            context={"clone_id": clone.clone_id, "pid": pid},
+        )
+        log_tail = await asyncio.to_thread(self.folder_of(clone.clone_id).log_tail)
+        about = About(f"clones/{clone.clone_id}", reason=error.code)
+        self._ground.events.publish(EventType.CLONE_FAILED, error.message, about, pid=pid)
+        async with self._changing:
+            current = self._clones.get(clone.clone_id)
+            if current is None or current.state is not CloneState.READY:
+                return
+            failed = replace(
+                current, state=CloneState.FAILED, error=error.to_json(), log_tail=log_tail
             )
-            log_tail = await asyncio.to_thread(folder.log_tail)
-            about = About(f"clones/{clone.clone_id}", reason=error.code)
-            self._ground.events.publish(
-                EventType.CLONE_FAILED, error.message, about, pid=clone.process.pid
-            )
-            async with self._changing:
-                current = self._clones.get(clone.clone_id)
-                if current is None or current.state is not CloneState.READY:
-                    continue
-                failed = replace(
-                    current, state=CloneState.FAILED, error=error.to_json(), log_tail=log_tail
-                )
-                try:
-                    await self._record(failed)
-                except PerdureError:
-                    self._keep(failed)  # found anew by the next start
+            try:
+                await self._record(failed)
+            except PerdureError:
+                self._keep(failed)  # found anew by the next start
 
     async def stop(self) -> None:
         """Leave the clones serving; what is being ended the next start goes on with."""

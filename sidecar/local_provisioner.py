@@ -87,7 +87,7 @@ class LocalProvisioner:
         if code is None:
             return None
         if code < 0:
-            return f"was ended by {signal.Signals(-code).name}"
+            return f"was ended by {_signal_name(-code)}"
         return f"ended with exit code {code}"
 
     async def end(self, mark: ProcessMark, patience_seconds: float) -> None:
@@ -105,6 +105,13 @@ class LocalProvisioner:
         if child is not None:
             child.poll()  # reaped
             self._children.pop(mark, None)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # most real-time signals have no name
+        return f"signal {number}"
 
 
 def _spawn(spec: ServerSpec) -> subprocess.Popen[bytes]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import shutil
+import signal
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -22,12 +23,14 @@ from sidecar.clone_record import (
     Clone,
     CloneState,
     CloneStore,
+    ProcessMark,
     decode_clone,
     encode_clone,
     toml_text,
 )
 from sidecar.errors import InternalError
 from sidecar.json_fields import Fields
+from sidecar.local_provisioner import LocalProvisioner
 from tests.support.control_bench import until
 from tests.support.driven_clock import DrivenClock
 from tests.support.fake_clones import make_clone
@@ -118,6 +121,26 @@ async def test_an_end_that_was_refused_is_asked_for_again(store: CloneStore) -> 
         clock.advance(timedelta(seconds=LOOK_SECONDS))
         await asyncio.sleep(0.001)
     task.cancel()
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        (3, "ended with exit code 3"),
+        (-signal.SIGKILL, "was ended by SIGKILL"),
+        (-40, "was ended by signal 40"),
+    ],
+)
+def test_an_end_is_told_whatever_ended_it(code: int, said: str) -> None:
+    """Signal 40 is one of the real-time signals, which have no names."""
+
+    class Ended:
+        def poll(self) -> int:
+            return code
+
+    provisioner, mark = LocalProvisioner(), ProcessMark(4711, 1, "boot")
+    provisioner._children[mark] = Ended()  # type: ignore[assignment]
+    assert provisioner.find_end(mark) == said
 
 
 def test_a_record_reads_back_as_it_was_written() -> None:

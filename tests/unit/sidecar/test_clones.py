@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from sidecar import clone_plan
-from sidecar.clone_record import Clone, CloneState, Seed, read_record
+from sidecar.clone_record import Clone, CloneState, ProcessMark, Seed, read_record
 from sidecar.control_plane import CoreOptions
 from sidecar.errors import (
     CloneBusyError,
@@ -349,6 +349,29 @@ async def test_a_clone_that_ends_by_itself_is_shown_as_failed_and_not_started_ag
     bench.clock.advance(HOUR)
     await bench.core.clones.tend()
     bench.assert_nothing_left()
+
+
+async def test_one_clone_that_cannot_be_looked_at_keeps_no_other_from_its_end(
+    bench: CloneBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first one's look raises what nobody expects; the others' ends and leases count."""
+    odd = await bench.made()
+    crashed = await bench.made()
+    await bench.made(CreateClone(is_live=True, lease_seconds=60))
+    find_end = bench.world.find_end
+
+    def raise_for_one(mark: ProcessMark) -> str | None:
+        if mark == odd.process:
+            raise ValueError("40 is not a valid Signals")
+        return find_end(mark)
+
+    monkeypatch.setattr(bench.world, "find_end", raise_for_one)
+    assert crashed.process is not None
+    bench.world.crash(crashed.process)
+    bench.clock.advance(HOUR)
+    await bench.core.clones.tend()
+    states = {clone.clone_id: clone.state for clone in bench.clones}
+    assert states == {odd.clone_id: CloneState.READY, crashed.clone_id: CloneState.FAILED}
 
 
 async def test_a_repeated_request_makes_one_clone(bench: CloneBench) -> None:
