@@ -4,12 +4,15 @@ It begins when the server that launched it says so, after that one has recorded 
 without the word it ends at once, so that a server killed in between leaves nothing that serves. It
 ends by itself when its lease and a grace are over, its record is gone or says that it is to go, or
 when nobody has called it ready: a server that never comes back does not leave it behind for ever.
-Only a clone that was ready and has no lease serves on.
+Only a clone that was ready and has no lease serves on. It bounds its own log, too, so that nobody
+else is needed for that either.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,6 +29,7 @@ from sidecar.errors import PerdureError
 _log = structlog.get_logger(__name__)
 RELEASE_WORD = b"serve\n"
 LOOK_SECONDS = 5.0
+LOG_BYTES_MAX = 8 << 20
 
 
 def wait_for_release(stream: BinaryIO | None = None) -> bool:
@@ -39,6 +43,21 @@ class Patience:
 
     start_seconds: float  # from its own start: by then its server has called it ready, or given up
     grace_seconds: float  # on top of that, or of its lease
+
+
+def bound_log(folder: CloneFolder, size_bytes_max: int = LOG_BYTES_MAX) -> None:
+    """Begin the log anew when it is too large; the one before stays beside it. Blocks.
+
+    Copied and cut short, not renamed: our output, the engine's included, goes to the open file,
+    which every write appends to. A line that is written in between is lost.
+    """
+    try:
+        if folder.log.stat().st_size <= size_bytes_max:
+            return
+        shutil.copyfile(folder.log, folder.old_log)
+        os.truncate(folder.log, 0)
+    except OSError as exc:
+        _log.warning("clone_log_not_bounded", error=str(exc))
 
 
 class LeaseWatch:
@@ -58,6 +77,7 @@ class LeaseWatch:
     async def run(self) -> None:
         """Look now and then, for ever."""
         while True:
+            await asyncio.to_thread(bound_log, self._folder)
             why = await asyncio.to_thread(self.find_reason)
             if why is not None:
                 _log.warning("clone_ends", reason=why)

@@ -3,7 +3,7 @@
     clones/{id}/clone.json    the record: made first, removed last, replaced at each change (I4)
     clones/{id}/clone.toml    the configuration that its process is started with
     clones/{id}/ready.json    its ready file
-    clones/{id}/server.log    its output
+    clones/{id}/server.log    its output; the part before, once it grew large, is server.log.1
     clones/{id}/data/         its data dir
 
 The clone itself reads the record, too, which may say that its time is over, as no record at all
@@ -194,6 +194,11 @@ class CloneFolder:
     def log(self) -> Path:
         """Return its log."""
         return self.path / "server.log"
+
+    @property
+    def old_log(self) -> Path:
+        """Return what its log was before it grew too large."""
+        return self.path / "server.log.1"
 
     @property
     def data(self) -> Path:

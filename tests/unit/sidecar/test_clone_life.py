@@ -17,6 +17,7 @@ from sidecar.clone_life import (
     RELEASE_WORD,
     LeaseWatch,
     Patience,
+    bound_log,
     wait_for_release,
 )
 from sidecar.clone_record import (
@@ -121,6 +122,17 @@ async def test_an_end_that_was_refused_is_asked_for_again(store: CloneStore) -> 
         clock.advance(timedelta(seconds=LOOK_SECONDS))
         await asyncio.sleep(0.001)
     task.cancel()
+
+
+def test_a_log_is_bounded_and_its_writer_goes_on_in_it(store: CloneStore) -> None:
+    """The process keeps its file open for appending, as it is started with it."""
+    folder = store.folder_of(make_clone().clone_id)
+    with folder.log.open("ab", buffering=0) as output:
+        for line in (b"one\n", b"two\n", b"3\n", b"four\n", b"5\n"):
+            output.write(line)
+            bound_log(folder, size_bytes_max=4)
+    assert folder.old_log.read_bytes() == b"3\nfour\n"
+    assert folder.log.read_bytes() == b"5\n"
 
 
 @pytest.mark.parametrize(
