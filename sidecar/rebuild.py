@@ -111,7 +111,7 @@ class Rebuild:
                 revision = parts[2].removesuffix(".json")
                 if revision.isdigit():
                     listing.revisions[parts[1]].append(int(revision))
-            elif is_snapshot_id(parts[0]):
+            elif is_snapshot_id(parts[0]) and len(parts) > 1:  # a blob of that name is not ours
                 folder = listing.snapshots[parts[0]]
                 if parts[1:] == [MANIFEST]:
                     folder.manifest = blob.key

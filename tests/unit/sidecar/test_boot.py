@@ -245,6 +245,24 @@ async def test_unreadable_manifest_is_counted_and_left(tmp_path: Path) -> None:
     await bench.stop()
 
 
+async def test_strange_files_on_a_backend_do_not_stop_the_start(tmp_path: Path) -> None:
+    """Whatever somebody left below our prefix: it is neither read nor removed."""
+    bench = ControlBench(tmp_path, server={"boot_source": "empty"})
+    await bench.boot()
+    snapshot = await bench.take()
+    prefix = bench.data_dir / "snapshots" / bench.core.ground.identity.layout.prefix
+    await bench.stop()
+    strange = ["20261122t070000z-hourly-1f0c", "schedules/x", "schedules/y/z/1", "a", "b/c"]
+    for name in strange:
+        (prefix / name).parent.mkdir(parents=True, exist_ok=True)
+        (prefix / name).touch()
+    await bench.boot()
+    await bench.core.maintain()
+    assert [s.snapshot_id for s in bench.listed()] == [snapshot.snapshot_id]
+    assert (prefix / strange[0]).exists()
+    await bench.stop()
+
+
 async def test_rdb_left_by_a_shutdown_is_shipped_once(tmp_path: Path) -> None:
     bench = ControlBench(tmp_path)
     await bench.boot()
