@@ -76,16 +76,17 @@ class AuditLog:
         """Append one record, with the time in front."""
         if not self._options.is_enabled:
             return
-        lines = self._encode(record)
+        record = _shortened({"time": encode_instant(self._clock.now()), **record})
+        lines = _encode(record)
         if self._lost:
-            lines = self._encode({"actor": "server", "action": "audit_lost", "lines": self._lost})
-            lines += self._encode(record)
+            lost = {"actor": "server", "action": "audit_lost", "lines": self._lost}
+            lines = _encode({"time": record["time"], **lost}) + lines
         try:
             self._append(lines)
         except OSError as exc:
             self._lose(exc)
         else:
-            self._figures.audit_lines["written"] += 1
+            self._figures.audit_lines["shortened" if "left_out" in record else "written"] += 1
             self._lost = 0
 
     def close(self) -> None:
@@ -107,15 +108,6 @@ class AuditLog:
             "context": dict(event.context),
         }
         self.write({key: value for key, value in record.items() if value})
-
-    def _encode(self, record: Mapping[str, object]) -> bytes:
-        head = {"time": encode_instant(self._clock.now())}
-        line = json.dumps({**head, **record}, ensure_ascii=False, default=str).encode() + b"\n"
-        if len(line) <= LINE_BYTES_MAX:
-            return line
-        short = {key: value for key, value in record.items() if key not in {"request", "context"}}
-        short["left_out"] = f"{len(line)} bytes"
-        return json.dumps({**head, **short}, ensure_ascii=False, default=str).encode() + b"\n"
 
     # --- the file ---------------------------------------------------------------------
 
@@ -173,6 +165,21 @@ class AuditLog:
             error = local_disk_error(exc, "write the audit log")
             about = About(reason=error.code)
             self._events.publish(EventType.AUDIT_FAILED, error.message, about, lost=self._lost)
+
+
+def _encode(record: Mapping[str, object]) -> bytes:
+    """Return a line; half of a character, from a name that is no UTF-8, stands as its escape."""
+    text = json.dumps(record, ensure_ascii=False, default=str)
+    return text.encode(errors="backslashreplace") + b"\n"
+
+
+def _shortened(record: Mapping[str, object]) -> Mapping[str, object]:
+    """Return a record that is not too long for a line."""
+    size_bytes = len(_encode(record))
+    if size_bytes <= LINE_BYTES_MAX:
+        return record
+    short = {key: value for key, value in record.items() if key not in {"request", "context"}}
+    return {**short, "left_out": f"{size_bytes} bytes"}
 
 
 def mask(value: object, name: str = "") -> object:

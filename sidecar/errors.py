@@ -67,12 +67,16 @@ class PerdureError(Exception):
         is_retryable: bool | None = None,
         context: Mapping[str, object] | None = None,
     ) -> None:
+        # A file's name that is no UTF-8 may stand in it: it must not break who tells the error.
+        message = message.encode(errors="backslashreplace").decode()
         super().__init__(message)
         self.message = message
         self.code = code or self.default_code
         self.hint = self.default_hint if hint is None else hint
         self.is_retryable = self.default_retryable if is_retryable is None else is_retryable
-        self.context: dict[str, str] = {k: str(v) for k, v in (context or {}).items()}
+        self.context: dict[str, str] = {
+            k: str(v).encode(errors="backslashreplace").decode() for k, v in (context or {}).items()
+        }
 
     def to_json(self) -> dict[str, object]:
         """Return the form in which an operation keeps its error."""

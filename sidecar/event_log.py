@@ -182,11 +182,11 @@ class EventLog:
             at=self._clock.now(),
             type=type_,
             severity=about.severity or SEVERITIES.get(type_, Severity.INFO),
-            message=message[:TEXT_CHARS_MAX],
+            message=_text(message),
             resource=about.resource,
             operation_id=about.operation_id,
             reason=about.reason,
-            context={key: str(value)[:TEXT_CHARS_MAX] for key, value in context.items()},
+            context={key: _text(str(value)) for key, value in context.items()},
         )
         self._ring.append(event)
         for listener in self._listeners:
@@ -314,6 +314,11 @@ class Subscription:
     def close(self) -> None:
         """Stop reading."""
         self._events.drop(self)
+
+
+def _text(text: str) -> str:
+    """Return a text that a message may hold: not too long, and UTF-8 (a file's name may not be)."""
+    return text.encode(errors="backslashreplace").decode()[:TEXT_CHARS_MAX]
 
 
 def _ending() -> UnavailableError:

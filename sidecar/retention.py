@@ -16,6 +16,8 @@ from datetime import datetime, timedelta
 
 from sidecar.model import Copy, CopyState, Retention
 
+KEEP_SECONDS_MAX = 1000 * 365 * 86400  # more is for ever; no instant lies so far back
+
 
 @dataclass(frozen=True, slots=True)
 class RetentionPlan:
@@ -47,7 +49,7 @@ def plan_retention(copies: Sequence[Copy], policy: Retention, now: datetime) -> 
             if oldest_kept is None or _age_key(copy) >= oldest_kept
         }
     if policy.keep_within_seconds is not None:
-        oldest = now - timedelta(seconds=policy.keep_within_seconds)
+        oldest = now - timedelta(seconds=min(policy.keep_within_seconds, KEEP_SECONDS_MAX))
         kept_ids |= {c.manifest.snapshot_id for c in living if c.manifest.cut_at > oldest}
     kept = tuple(copy for copy in living if copy.manifest.snapshot_id in kept_ids)
     doomed = tuple(copy for copy in living if copy.manifest.snapshot_id not in kept_ids)

@@ -92,7 +92,7 @@ class AuditInterceptor(grpc.aio.ServerInterceptor):
                     **_about(asked, response),
                     **outcome,
                     "duration_seconds": spent,
-                    "request": _shown(asked),
+                    **_shown(asked),
                 }
                 self._audit.write(record)
             return response
@@ -145,10 +145,17 @@ def _first_name(message: Message | None) -> str:
     return ""
 
 
-def _shown(request: Message | None) -> object:
-    """Return the request as JSON, without secrets and without what stands beside it already."""
+def _shown(request: Message | None) -> dict[str, object]:
+    """Return the request as JSON, without secrets and without what stands beside it already.
+
+    A message may hold what has no form in JSON (a Duration out of its range, a path of a mask that
+    is none): the call has its line all the same.
+    """
     if request is None:
-        return {}
-    document = MessageToDict(request, preserving_proto_field_name=True)
+        return {"request": {}}
+    try:
+        document = MessageToDict(request, preserving_proto_field_name=True)
+    except Exception as exc:  # noqa: BLE001 - whatever it is, it must not cost the line
+        return {"left_out": f"the request: {type(exc).__name__}"}
     document.pop("request_id", None)
-    return mask(document)
+    return {"request": mask(document)}

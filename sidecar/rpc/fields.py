@@ -21,6 +21,7 @@ TOKEN_CHARS_MAX = 512
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _SCHEDULE_ID = re.compile(r"[a-z][a-z0-9-]{0,39}")
 NANOS = 1_000_000_000
+SPAN_SECONDS_MAX = 315_576_000_000  # a Duration's own bound, some 10,000 years
 
 
 class Collection(StrEnum):
@@ -91,8 +92,16 @@ def read_page(page_size: int, page_token: str, *query: object) -> ListRequest:
 
 
 def read_seconds(duration: Duration, field: str) -> float:
-    """Return a span that is not negative, in seconds."""
-    seconds = duration.seconds + duration.nanos / NANOS
+    """Return a span that is not negative, in seconds; it must be a Duration by its own rules."""
+    whole, nanos = duration.seconds, duration.nanos
+    is_mixed = (whole > 0 > nanos) or (whole < 0 < nanos)
+    if is_mixed or abs(whole) > SPAN_SECONDS_MAX or abs(nanos) >= NANOS:
+        raise refuse(
+            field,
+            f"{field} is not a Duration: {whole} seconds and {nanos} nanos",
+            f"take up to {SPAN_SECONDS_MAX} seconds, and 0 to 999999999 nanos",
+        )
+    seconds = whole + nanos / NANOS
     if seconds < 0:
         raise refuse(field, f"{field} is negative", "take a span above zero, such as 86400s")
     return seconds
