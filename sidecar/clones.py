@@ -221,7 +221,7 @@ class Clones:
                 return encode_clone(await self._record(renewed))
 
         payload: JsonObject = {"clone_id": clone_id, "lease_seconds": lease_seconds, "etag": etag}
-        first = await self._requests.once("clone.renew", request_id, payload, work)
+        first = await self._requests.once("clone.renew", request_id, payload, work, target=clone_id)
         return decode_clone(Fields(first, "catalogue", InternalError))
 
     async def _record(self, clone: Clone) -> Clone:

@@ -108,7 +108,9 @@ class Schedules:
             return _kept(await self._create(schedule_id, spec, None))
 
         payload: JsonObject = {"schedule_id": schedule_id, "spec": encode_spec(spec)}
-        first = await self._requests.once("schedule.create", request_id, payload, work)
+        first = await self._requests.once(
+            "schedule.create", request_id, payload, work, target=schedule_id
+        )
         return self._first_view(schedule_id, first)
 
     def _first_view(self, schedule_id: str, first: JsonObject) -> ScheduleView:
@@ -151,7 +153,9 @@ class Schedules:
             return _kept(changed)
 
         payload: JsonObject = {"schedule_id": schedule_id, "asked": change.asked, "etag": etag}
-        first = await self._requests.once("schedule.update", request_id, payload, work)
+        first = await self._requests.once(
+            "schedule.update", request_id, payload, work, target=schedule_id
+        )
         return self._first_view(schedule_id, first)
 
     async def delete(
@@ -168,7 +172,7 @@ class Schedules:
             return {}
 
         payload: JsonObject = {"schedule_id": schedule_id, "etag": etag}
-        await self._requests.once("schedule.delete", request_id, payload, work)
+        await self._requests.once("schedule.delete", request_id, payload, work, target=schedule_id)
 
     async def run(self, schedule_id: str, request_id: str | None = None) -> Operation:
         """Take its snapshot now, beside its due times; result {"snapshot_id"}."""

@@ -6,6 +6,8 @@ copy; the bytes go later, in `sidecar.rotation`. No pipeline step lives here.
 
 from __future__ import annotations
 
+import asyncio
+
 from sidecar.batches import Batches
 from sidecar.errors import ConflictError, SnapshotProtectedError
 from sidecar.ground import Ground
@@ -93,7 +95,9 @@ class Snapshots:
             return self._ground.catalogue.keep_snapshot(snapshot_id)
 
         payload: JsonObject = {"snapshot_id": snapshot_id}
-        kept = await self._requests.once("snapshot.delete", request_id, payload, work)
+        kept = await self._requests.once(
+            "snapshot.delete", request_id, payload, work, target=snapshot_id
+        )
         return self._ground.catalogue.kept_snapshot(snapshot_id, kept)
 
     async def _delete(self, snapshot_id: str) -> None:
@@ -115,9 +119,15 @@ class Snapshots:
             )
         # First what waits: after a kill here no backend brings back what is deleted on the others.
         await self._batches.delete(snapshot_id)
-        for copy in self.get(snapshot_id).copies:
-            if copy.state is not CopyState.DELETING:
-                await self._rotation.bury(copy, "asked for")
+        burials = [
+            self._rotation.bury(copy, "asked for")
+            for copy in self.get(snapshot_id).copies
+            if copy.state is not CopyState.DELETING
+        ]
+        # A backend that hangs or refuses keeps no other copy from its tombstone.
+        for failure in await asyncio.gather(*burials, return_exceptions=True):
+            if isinstance(failure, BaseException):
+                raise failure
 
     def _busy_operation(self, snapshot_id: str) -> Operation | None:
         page = self._ground.operations.list(ListRequest(1000), only_running=True)

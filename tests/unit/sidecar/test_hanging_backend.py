@@ -10,14 +10,15 @@ from pathlib import Path
 import pytest
 
 from backends.base import BlobReader
+from backends.errors import BackendFullError
 from backends.source import Digest
 from sidecar import control_plane
 from sidecar import schedules as schedules_module
 from sidecar.catalogue import open_catalogue
 from sidecar.clock import SystemClock
 from sidecar.control_plane import CoreOptions
-from sidecar.errors import BackendTimeoutError
-from sidecar.model import OperationState, Preset, ScheduleSpec, Trigger
+from sidecar.errors import BackendTimeoutError, ExhaustedError
+from sidecar.model import CopyState, OperationState, Preset, ScheduleSpec, Trigger
 from sidecar.observe import BackendFigures
 from sidecar.records import decode_restore_outcome
 from sidecar.storage import Storage, StorageOptions
@@ -183,3 +184,68 @@ async def test_maintenance_of_one_backend_does_not_wait_for_another(tmp_path: Pa
     silent.gate.set()
     await until(lambda: len(again.listed()[0].copies) == 2)
     await again.stop()
+
+
+async def test_deletion_on_a_hanging_backend_keeps_no_other_one_waiting(tmp_path: Path) -> None:
+    bench, bad = await two_backends(tmp_path)
+    snapshots = bench.core.control_plane.snapshots
+    there = [
+        await bench.ended(await snapshots.create(CreateSnapshot((name,))))
+        for name in ("bad", "good")
+    ]
+    on_bad, on_good = [str(done.result["snapshot_id"]) for done in there if done.result]
+    bad.gate.clear()
+    hanging_one = asyncio.create_task(snapshots.delete(on_bad))
+    await until(lambda: bench.core.ground.storages["bad"].figures.calls_running == 1)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        assert (await snapshots.delete(on_good)).state is CopyState.DELETING
+    assert not hanging_one.done()
+    bad.gate.set()
+    assert (await hanging_one).state is CopyState.DELETING
+    await bench.stop()
+
+
+async def test_copies_get_their_tombstones_whatever_another_backend_does(tmp_path: Path) -> None:
+    """It refuses, then hangs: what fails is told at the end, and repeating does the rest."""
+    bench, bad = await two_backends(tmp_path)
+    snapshots = bench.core.control_plane.snapshots
+    taken = [await bench.take() for _ in range(2)]
+    bad.failure = lambda _key: BackendFullError("full")
+    with pytest.raises(ExhaustedError):
+        await snapshots.delete(taken[0].snapshot_id)
+    assert _buried(bench, taken[0].snapshot_id) == ["good"]
+    bad.failure = lambda _key: None
+    bad.gate.clear()
+    hanging_one = asyncio.create_task(snapshots.delete(taken[1].snapshot_id))
+    await until(lambda: _buried(bench, taken[1].snapshot_id) == ["good"])
+    again = asyncio.create_task(snapshots.delete(taken[1].snapshot_id))
+    bad.gate.set()
+    await asyncio.gather(hanging_one, again)
+    await snapshots.delete(taken[0].snapshot_id)
+    for snapshot in taken:
+        assert _buried(bench, snapshot.snapshot_id) == ["bad", "good"]
+        for name in ("bad", "good"):
+            notes = (tmp_path / name).glob(f"**/{snapshot.snapshot_id}/notes/*")
+            assert len(list(notes)) == 1, "deleted twice, buried once"
+    await bench.stop()
+
+
+def _buried(bench: ControlBench, snapshot_id: str) -> list[str]:
+    copies = bench.core.control_plane.snapshots.get(snapshot_id).copies
+    return sorted(copy.backend for copy in copies if copy.state is CopyState.DELETING)
+
+
+async def test_changes_of_one_schedule_follow_one_another(tmp_path: Path) -> None:
+    bench, bad = await two_backends(tmp_path)
+    schedules = bench.core.control_plane.schedules
+    bad.gate.clear()
+    changes = [
+        asyncio.create_task(schedules.update("hourly", ScheduleSpec(cron=f"{n} * * * *")))
+        for n in range(3)
+    ]
+    await until(lambda: bench.core.ground.storages["bad"].figures.calls_running > 0)
+    bad.gate.set()
+    revisions = [(await change).schedule.revision for change in changes]
+    assert revisions == [2, 3, 4]
+    assert schedules.get("hourly").schedule.spec.cron == "2 * * * *"
+    await bench.stop()
