@@ -7,7 +7,7 @@
 //! take ► hold the lock: execute ► push the log ► answer what may leave ► sleep
 //! ```
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
@@ -58,7 +58,9 @@ pub(super) struct Executor {
     pub(super) session: Session,
     pub(super) reply: Reply,
     ready: VecDeque<Running>,
+    /// In the order of their lanes.
     parked: Vec<Running>,
+    parked_lanes: HashSet<u64>,
     gated: Gated,
     /// Parked jobs as they are counted among the blocked clients.
     blocked: u64,
@@ -77,6 +79,7 @@ impl Executor {
             reply: Reply::new(Protocol::Resp3),
             ready: VecDeque::new(),
             parked: Vec::new(),
+            parked_lanes: HashSet::new(),
             gated: Gated::default(),
             blocked: 0,
             now_ms: 0,
@@ -126,19 +129,25 @@ impl Executor {
     fn take(&mut self) {
         if self.queue.take_review() {
             let now_ms = self.shared.clock.unix_ms();
+            self.parked_lanes.clear();
+            let mut reviewed = Vec::new();
             for mut running in std::mem::take(&mut self.parked) {
                 let is_over = running.wait.as_ref().is_none_or(|wait| {
                     self.reply.clear();
                     wait.answer(&self.shared.gate, now_ms, &mut self.reply)
                 });
                 if !is_over {
-                    self.parked.push(running);
+                    self.park(running);
                     continue;
                 }
                 if running.wait.take().is_some() {
                     running.replies.extend_from_slice(self.reply.bytes());
                 }
-                self.ready.push_back(running);
+                reviewed.push(running);
+            }
+            // Before what came after them: a lane keeps its order.
+            for running in reviewed.into_iter().rev() {
+                self.ready.push_front(running);
             }
         }
         let new = self.queue.take().into_iter().map(|job| Running {
@@ -164,18 +173,22 @@ impl Executor {
             let Some(mut running) = self.ready.pop_front() else { break };
             if running.job.answer.is_closed() {
                 self.queue.forget_bytes(&running.job.work); // nobody waits for it any more
+                left -= 1;
                 continue;
             }
             if self.must_stay_behind(&running) {
-                self.parked.push(running);
+                self.park(running);
+                left -= 1;
                 continue;
             }
             self.reply.clear();
+            let before = left;
             let step = self.step(&mut state, &mut running, &mut left);
+            left = left.min(before - 1); // a job that was only looked at takes time, too
             running.replies.extend_from_slice(self.reply.bytes());
             match step {
                 Step::Unfinished => self.ready.push_front(running),
-                Step::Parked => self.parked.push(running),
+                Step::Parked => self.park(running),
                 Step::Finished => self.finish(running, Ok(())),
                 Step::Refused(refusal) => self.finish(running, Err(refusal)),
             }
@@ -190,8 +203,12 @@ impl Executor {
 
     /// A job of its lane that came before has not been executed.
     fn must_stay_behind(&self, running: &Running) -> bool {
-        let lane = running.job.lane;
-        lane.is_some() && self.parked.iter().any(|parked| parked.job.lane == lane)
+        running.job.lane.is_some_and(|lane| self.parked_lanes.contains(&lane))
+    }
+
+    fn park(&mut self, running: Running) {
+        self.parked_lanes.extend(running.job.lane);
+        self.parked.push(running);
     }
 
     fn step(&mut self, state: &mut State, running: &mut Running, left: &mut usize) -> Step {
@@ -357,3 +374,6 @@ fn client_info(now_ms: i64) -> ClientInfo {
         is_killed: Default::default(),
     }
 }
+
+#[cfg(test)]
+mod tests;
