@@ -32,6 +32,7 @@ _GRANT = (
 )
 _BUCKET = "Create the bucket, or correct bucket and endpoint_url in the [backends.<name>] table."
 _TLS = "Check the store's certificate; AWS_CA_BUNDLE names a file of authorities to trust."
+RETRY_AFTER_DIGITS_MAX = 6
 NO_STORE = "Look at endpoint_url: what answers there is no store, or a proxy stands before it."
 _CHECKSUM_MODE = "Set checksum in the [backends.<name>] table to one that the store knows, or none."
 
@@ -196,7 +197,7 @@ def _of_answer(error: ClientError, what: str, context: dict[str, str]) -> errors
     metadata = error.response.get("ResponseMetadata", {})
     found: errors.BackendError
     if issubclass(kind, errors.BackendThrottledError):
-        wait = _retry_after(metadata.get("HTTPHeaders", {}))
+        wait = retry_after(metadata.get("HTTPHeaders", {}))
         found = kind(message, retry_after_seconds=wait, **context)
     else:
         found = kind(message, **context)
@@ -205,7 +206,8 @@ def _of_answer(error: ClientError, what: str, context: dict[str, str]) -> errors
     return found.with_hint(hint) if hint else found
 
 
-def _retry_after(headers: Mapping[str, str]) -> float | None:
+def retry_after(headers: Mapping[str, str]) -> float | None:
     """Return the seconds that the store wants to be left alone; a date is not read."""
     told = headers.get("retry-after", "")
-    return float(told) if told.isdigit() else None
+    is_number = told.isascii() and told.isdigit() and len(told) <= RETRY_AFTER_DIGITS_MAX
+    return float(told) if is_number else None

@@ -33,7 +33,7 @@ class RetryPolicy:
         attempts_max: How often a call is tried in all; 1 never repeats.
         timeout_seconds: After how long no new attempt is begun.
         wait_first_seconds: The longest wait after the first failure, before jitter.
-        wait_max_seconds: The longest wait of all.
+        wait_max_seconds: The longest wait of all, whatever the storage asks for.
     """
 
     attempts_max: int = 4
@@ -147,10 +147,19 @@ class RetryingBackend(Backend):
                 sha256.update(part)
         return sha256.hexdigest() == expected.sha256
 
+    def _is_retryable(self, error: Exception) -> bool | float:
+        """Say whether to repeat; a number is the wait in seconds that the storage asked for.
+
+        It asks for no more than the longest wait: a day's would keep the thread for a day.
+        """
+        if isinstance(error, BackendThrottledError) and error.retry_after_seconds is not None:
+            return min(error.retry_after_seconds, self._policy.wait_max_seconds)
+        return isinstance(error, BackendError) and error.is_retryable
+
     def _attempts(self) -> Iterator[stamina.Attempt]:
         return iter(
             stamina.retry_context(
-                on=_is_retryable,
+                on=self._is_retryable,
                 attempts=self._policy.attempts_max,
                 timeout=self._policy.timeout_seconds,
                 wait_initial=self._policy.wait_first_seconds,
@@ -199,13 +208,6 @@ class _RetryingReader(BlobReader):
         if self._reader is not None:
             self._reader.close()
             self._reader = None
-
-
-def _is_retryable(error: Exception) -> bool | float:
-    """Say whether to repeat; a number is the wait in seconds that the storage asked for."""
-    if isinstance(error, BackendThrottledError) and error.retry_after_seconds is not None:
-        return error.retry_after_seconds
-    return isinstance(error, BackendError) and error.is_retryable
 
 
 def _never_reached() -> RuntimeError:

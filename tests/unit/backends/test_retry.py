@@ -6,7 +6,12 @@ import io
 
 import pytest
 
-from backends.errors import BackendFullError, BackendUnavailableError, BlobExistsError
+from backends.errors import (
+    BackendFullError,
+    BackendThrottledError,
+    BackendUnavailableError,
+    BlobExistsError,
+)
 from backends.source import Digest, Source
 from backends.wrap.retry import RetryingBackend, RetryPolicy
 from tests.support.fault_backend import Fault, FaultBackend, flip_bit
@@ -34,6 +39,20 @@ def test_retryable_errors_are_repeated_until_they_pass() -> None:
     assert backend.get_bytes("blob", size_bytes_max=100) == b"content"
     backend.delete("blob")
     assert [faulty.count(name) for name in ("put", "open", "stat", "delete")] == [3, 2, 2, 2]
+
+
+@pytest.mark.parametrize(("asked", "waited"), [(1.5, 1.5), (86_400.0, 2.0), (float("inf"), 2.0)])
+def test_pause_is_as_long_as_the_storage_asks_within_our_own_bound(
+    monkeypatch: pytest.MonkeyPatch, asked: float, waited: float
+) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr("tenacity.nap.time.sleep", pauses.append)
+    busy = BackendThrottledError("scripted", retry_after_seconds=asked)
+    policy = RetryPolicy(attempts_max=3, wait_first_seconds=0.0, wait_max_seconds=2.0)
+    backend = RetryingBackend(FaultBackend(MemoryBackend(), Fault("stat", 0, error=busy)), policy)
+    with pytest.raises(BackendThrottledError):
+        backend.stat("blob")
+    assert pauses == [waited, waited]
 
 
 def test_last_attempt_raises_the_backends_own_error() -> None:
