@@ -150,7 +150,7 @@ class AsyncDriver:
                 both = self._channel.stream_stream(rpc.path, _encode, rpc.response.FromString)
                 return both(timeout=deadline)
             case Write(stream, message):
-                return await (stream.done_writing() if message is None else stream.write(message))
+                return await _write(stream, message)
             case Next(stream):
                 message = await stream.read()
                 return None if message is grpc.aio.EOF else message
@@ -160,6 +160,22 @@ class AsyncDriver:
 
 def _encode(message: Message) -> bytes:
     return message.SerializeToString()
+
+
+async def _write(stream: Any, message: Message | None) -> None:
+    """Send a message, or end our side; raise what the call ended with when it is over."""
+    try:
+        await (stream.done_writing() if message is None else stream.write(message))
+    except asyncio.InvalidStateError:  # grpc's word for a call that is over, not ours to let out
+        code = await stream.code()
+        if code is grpc.StatusCode.OK:
+            return  # the next read says that the stream has ended
+        raise grpc.aio.AioRpcError(
+            code,
+            await stream.initial_metadata(),
+            await stream.trailing_metadata(),
+            await stream.details(),
+        ) from None
 
 
 async def _unblock(messages: Iterator[Message]) -> AsyncIterator[Message]:

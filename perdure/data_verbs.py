@@ -61,7 +61,9 @@ SERVICE = "/perdure.data.v1.DataService/"
 SCAN_SECONDS = 60.0  # of one stream; a longer scan goes on from its cursor
 # The server's word that it executed nothing and that a later repeat may do.
 _UNTOUCHED = frozenset({"LOADING", "BUSY", "MISCONF", "OVERLOADED", "STOPPING"})
-_LOST = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED", "UNKNOWN", "INTERNAL"})
+# Its word that it may have executed something; and a status that comes before any execution.
+_PERHAPS = frozenset({"DEADLINE", "INTERNAL"})
+_NEVER = frozenset({"UNIMPLEMENTED"})
 
 
 class When(Enum):
@@ -89,7 +91,11 @@ def _write(
     *,
     repeat_unknown: bool = False,
 ) -> Call[Res]:
+    was_lost = False
+
     def can_repeat(error: PerdureError) -> bool:
+        nonlocal was_lost
+        was_lost = was_lost or _is_lost(error)
         return error.code in _UNTOUCHED or (repeat_unknown and is_retryable(error))
 
     try:
@@ -97,8 +103,8 @@ def _write(
             rpc, request, deadline_seconds=deadline_seconds, can_repeat=can_repeat
         )
     except PerdureError as error:
-        # The server's own refusals carry its word; without one the answer was lost on the way.
-        if error.code in {*_LOST, "SERVER_UNREACHABLE"}:
+        # A refusal of a repeat says nothing of the attempt that was lost before it.
+        if was_lost or _is_lost(error):
             raise OutcomeUnknownError(
                 "OUTCOME_UNKNOWN",
                 f"nobody knows whether it was executed: {error.message}",
@@ -108,6 +114,13 @@ def _write(
             ) from error
         raise
     return answer
+
+
+def _is_lost(error: PerdureError) -> bool:
+    """Say that nobody knows what came of a write: a refusal of the server carries its word."""
+    if error.of_server:
+        return error.code in _PERHAPS
+    return error.status not in _NEVER
 
 
 # --- one key -------------------------------------------------------------------------------------

@@ -45,6 +45,7 @@ class PerdureError(Exception):
         retry_after_seconds: how long the server asks to wait, when it says so.
         context: the fields that belong to this error.
         of_operation: an operation ended with this error (the call itself succeeded).
+        of_server: the server itself said so; otherwise the call failed on its way.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class PerdureError(Exception):
         self.context = context or {}
         self.is_retryable = retry_after_seconds is not None or status == "UNAVAILABLE"
         self.of_operation = False
+        self.of_server = False
 
 
 class InvalidRequestError(PerdureError):
@@ -172,6 +174,7 @@ def error_from_status(status: status_pb2.Status) -> PerdureError:
     """Read a google.rpc.Status, as it ends a failed operation or rides on a failed call."""
     name = code_pb2.Code.Name(status.code) if status.code in code_pb2.Code.values() else "UNKNOWN"
     reason, hint, context = name, "", {}
+    of_server = False
     retry_after: float | None = None
     for detail in status.details:
         info = error_details_pb2.ErrorInfo()
@@ -179,9 +182,10 @@ def error_from_status(status: status_pb2.Status) -> PerdureError:
         if detail.Unpack(info) and info.domain == DOMAIN:
             reason, context = info.reason, dict(info.metadata)
             hint = context.pop(_HINT_KEY, "")
+            of_server = True
         elif detail.Unpack(retry):
             retry_after = retry.retry_delay.ToTimedelta().total_seconds()
-    return error_class(reason, name)(
+    error = error_class(reason, name)(
         reason,
         status.message,
         status=name,
@@ -189,6 +193,8 @@ def error_from_status(status: status_pb2.Status) -> PerdureError:
         retry_after_seconds=retry_after,
         context=context,
     )
+    error.of_server = of_server
+    return error
 
 
 def error_from_call(failure: _Failure, target: str) -> PerdureError:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from perdure.driver import Driver
 
 BATCH_COMMANDS = 128
+BATCH_BYTES = 1024 * 1024  # a larger command is a batch of its own
 BATCHES_MAX = 16
 STREAM_SECONDS = 600.0
 _PIPELINE = Rpc(f"{SERVICE}Pipeline", messages.PipelineResponse)
@@ -70,22 +71,39 @@ class _Core:
         self._durability, self._database = encode_durability(durability), database
         self._batch_commands = batch_commands
         self._stream: Any = None
-        self._gathered: list[tuple[Any, Reply]] = []
+        self._gathered: deque[tuple[Any, Reply]] = deque()
+        self._gathered_bytes = 0
         self._sent: deque[list[Reply]] = deque()
         self._last_id = 0
 
     def add(self, args: tuple[Argument, ...]) -> tuple[Reply, bool]:
         """Gather a command; say whether a batch is full."""
         reply = Reply()
-        self._gathered.append((encode_command(args), reply))
-        return reply, len(self._gathered) >= self._batch_commands
+        command = encode_command(args)
+        self._gathered.append((command, reply))
+        self._gathered_bytes += command.ByteSize()
+        is_full = len(self._gathered) >= self._batch_commands
+        return reply, is_full or self._gathered_bytes >= BATCH_BYTES
 
     def send(self) -> Call[None]:
         """Send what is gathered; take an answer when too many are open."""
-        if not self._gathered:
-            return
+        while self._gathered:
+            yield from self._send_batch(self._take_batch())
+
+    def _take_batch(self) -> list[tuple[Any, Reply]]:
+        batch: list[tuple[Any, Reply]] = []
+        left = BATCH_BYTES
+        while self._gathered:
+            size = self._gathered[0][0].ByteSize()
+            if batch and size > left:
+                break
+            batch.append(self._gathered.popleft())
+            left -= size
+            self._gathered_bytes -= size
+        return batch
+
+    def _send_batch(self, gathered: list[tuple[Any, Reply]]) -> Call[None]:
         self._last_id += 1
-        gathered, self._gathered = self._gathered, []
         request = messages.PipelineRequest(
             id=self._last_id,
             commands=[command for command, _ in gathered],
@@ -147,6 +165,10 @@ class _Core:
                 )
                 lost.__cause__ = error
                 reply.fill(lost, None)
+        for _, reply in self._gathered:  # the rest of what was to be sent: nobody has seen it
+            reply.fill(error, None)
+        self._gathered.clear()
+        self._gathered_bytes = 0
         self._sent.clear()
         self.drop()
 

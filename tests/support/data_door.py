@@ -1,7 +1,7 @@
 """A data door that answers as a test scripts it: for what the client does when answers go wrong.
 
-It knows nothing of keys. Each answer is a message, a (status, reason) to refuse with, or LOSE: end
-the call as a broken connection does. What was asked is kept.
+It knows nothing of keys. Each answer is a message, a (status, reason) to refuse with (reason None:
+without our details), or LOSE: end the call as a broken connection does. What was asked is kept.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from perdure.data.v1 import data_messages_pb2 as messages
 
 LOSE = "lose"
 _STREAMS = frozenset({"Scan"})
+_EXCHANGES = frozenset({"Pipeline"})
 
 
 @dataclass
@@ -48,9 +49,19 @@ class ScriptedDoor:
                 context.abort(grpc.StatusCode.UNAVAILABLE, "socket closed")
             yield answer
 
+    def _exchange(self, name: str, requests: Any, context: grpc.ServicerContext) -> Iterator[Any]:
+        """Answer each message in turn; a refusal ends the stream, and so does the script's end."""
+        while self.script:
+            if isinstance(self.script[0], tuple):
+                context.abort_with_status(rpc_status.to_status(_refusal(*self.script.pop(0))))
+            self.asked.append((name, next(requests)))
+            yield self.script.pop(0)
 
-def _refusal(status: str, reason: str) -> status_pb2.Status:
-    refusal = status_pb2.Status(code=code_pb2.Code.Value(status), message=reason)
+
+def _refusal(status: str, reason: str | None) -> status_pb2.Status:
+    refusal = status_pb2.Status(code=code_pb2.Code.Value(status), message=reason or "")
+    if reason is None:
+        return refusal
     info = error_details_pb2.ErrorInfo(reason=reason, domain="perdure")
     info.metadata["hint"] = "a hint"
     refusal.details.add().Pack(info)
@@ -64,8 +75,11 @@ class _Handlers(grpc.GenericRpcHandler):
     def service(self, handler_call_details: Any) -> Any:
         name = handler_call_details.method.rpartition("/")[2]
         request: Any = getattr(messages, f"{name}Request")
-        make = grpc.unary_unary_rpc_method_handler
+        make: Any = grpc.unary_unary_rpc_method_handler
         answer: Any = self._door._answer
+        if name in _EXCHANGES:
+            make = grpc.stream_stream_rpc_method_handler
+            answer = self._door._exchange
         if name in _STREAMS:
             make, answer = grpc.unary_stream_rpc_method_handler, self._door._stream
         return make(

@@ -91,6 +91,45 @@ def test_idempotent_write_is_repeated_when_asked(door: ScriptedDoor, run: Run) -
 
 
 @pytest.mark.parametrize(
+    "refusal", [("RESOURCE_EXHAUSTED", "OOM"), ("FAILED_PRECONDITION", "WRONGTYPE")]
+)
+def test_refused_repeat_leaves_a_lost_write_unknown(
+    door: ScriptedDoor, run: Run, refusal: Any
+) -> None:
+    """The refusal is of the repeat: the attempt before it may have been executed."""
+    door.script = [LOSE, refusal]
+    with pytest.raises(OutcomeUnknownError):
+        run(door, data_verbs.set("k", "v", repeat_unknown=True))
+    door.script = [("UNAVAILABLE", "LOADING"), refusal]
+    with pytest.raises(PerdureError) as caught:
+        run(door, data_verbs.set("k", "v", repeat_unknown=True))
+    assert caught.value.code == refusal[1]
+
+
+@pytest.mark.parametrize(
+    ("trouble", "is_unknown"),
+    [
+        (LOSE, True),
+        (("DEADLINE_EXCEEDED", "DEADLINE"), True),
+        (("INTERNAL", "INTERNAL"), True),
+        (("RESOURCE_EXHAUSTED", None), True),
+        (("UNIMPLEMENTED", None), False),
+        (("UNAVAILABLE", "MASTERDOWN"), False),
+        (("UNKNOWN", "UNKNOWN"), False),
+    ],
+)
+def test_write_is_unknown_unless_the_server_gave_its_word(
+    door: ScriptedDoor, run: Run, trouble: Any, *, is_unknown: bool
+) -> None:
+    """A status without our details came from elsewhere, whatever its code."""
+    door.script = [trouble]
+    with pytest.raises(PerdureError) as caught:
+        run(door, data_verbs.set("k", "v"))
+    assert isinstance(caught.value, OutcomeUnknownError) == is_unknown
+    assert len(door.asked) == 1
+
+
+@pytest.mark.parametrize(
     "call",
     [
         lambda: data_verbs.set("k", "v", when=When.ABSENT, repeat_unknown=True),
