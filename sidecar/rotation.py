@@ -24,7 +24,7 @@ from sidecar.event_log import About, EventType
 from sidecar.ground import Ground
 from sidecar.layout import MANIFEST, is_snapshot_id
 from sidecar.local_disk import step
-from sidecar.manifest import Note, NoteKind, encode_note
+from sidecar.manifest import MANIFEST_BYTES_MAX, Note, NoteKind, encode_note
 from sidecar.model import Copy, Retention, Schedule, Trigger
 from sidecar.retention import RetentionPlan, newest_verified, plan_retention
 from sidecar.storage import Storage
@@ -173,12 +173,26 @@ class Rotation:
                 folders[folder].append(blob)
         swept = 0
         for snapshot_id, blobs in folders.items():
-            for blob in self._garbage(storage, snapshot_id, blobs):
-                await storage.delete(blob.key)
-                swept += 1
+            garbage = self._garbage(storage, snapshot_id, blobs)
+            if garbage and not await self._may_be_wanted(storage, snapshot_id, blobs):
+                for blob in garbage:
+                    await storage.delete(blob.key)
+                    swept += 1
         swept += await storage.sweep_unfinished(prefix, self._upload_age(storage))
         self._ground.figures.snapshots_deleted["swept"] += swept
         return swept
+
+    async def _may_be_wanted(
+        self, storage: Storage, snapshot_id: str, blobs: list[BlobInfo]
+    ) -> bool:
+        """Say whether a put may still be under way, or has ended since the listing."""
+        manifest_key = self._ground.identity.layout.manifest(snapshot_id)
+        if any(blob.key == manifest_key for blob in blobs):  # what it names is known, and stays
+            return False
+        cuts, _ = await asyncio.to_thread(self._ground.spool.entries)
+        if any(target.snapshot_id == snapshot_id for cut in cuts for target in cut.targets):
+            return True
+        return await storage.find_bytes(manifest_key, MANIFEST_BYTES_MAX) is not None
 
     def _upload_age(self, storage: Storage) -> timedelta:
         """Return how old an upload must be to be dead: none that still runs is ended."""
@@ -186,7 +200,9 @@ class Rotation:
         return max(longest, SWEEP_AGE_MIN)
 
     def _garbage(self, storage: Storage, snapshot_id: str, blobs: list[BlobInfo]) -> list[BlobInfo]:
-        limit: datetime = self._ground.clock.now() - max(self._grace, SWEEP_AGE_MIN)
+        # A put that is given up may go on, and a store may date a blob by the put's beginning.
+        longest = 2 * timedelta(seconds=storage.options.transfer_timeout_seconds)
+        limit: datetime = self._ground.clock.now() - max(self._grace, longest, SWEEP_AGE_MIN)
         manifest_key = self._ground.identity.layout.manifest(snapshot_id)
         has_manifest = any(blob.key == manifest_key for blob in blobs)
         if not has_manifest:

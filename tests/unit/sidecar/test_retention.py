@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -9,12 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sidecar.control_plane import CoreOptions
 from sidecar.manifest import Note, NoteKind, copy_of
 from sidecar.model import Compression, Copy, CopyState, Manifest, Retention, Trigger, Verification
 from sidecar.retention import newest_verified, plan_retention
 from sidecar.storage import Storage
-from tests.support.control_bench import ControlBench, disk_at
+from tests.support.control_bench import ControlBench, disk_at, until
+from tests.support.fault_backend import Fault, FaultBackend
 from tests.support.memory_backend import MemoryBackend
+from tests.unit.sidecar.test_storage_faults import make_storage
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 UID = "ab" * 16
@@ -225,8 +230,39 @@ async def test_sweep_spares_a_payload_whose_manifest_may_still_come(tmp_path: Pa
     layout = bench.core.ground.identity.layout
     await storage.put_bytes(layout.snapshot("20200101t000000z-manual-00000000", "dump-0.rdb"), b"x")
     assert await bench.core.rotation.sweep(storage) == 0
-    bench.clock.advance(timedelta(hours=1))
+    bench.clock.advance(2 * timedelta(seconds=storage.options.transfer_timeout_seconds))
     assert await bench.core.rotation.sweep(storage) == 1
+    await bench.stop()
+
+
+async def test_sweep_spares_what_the_spool_still_ships_however_old_it_looks(tmp_path: Path) -> None:
+    """A store may date a blob by the beginning of its put; here all blobs are hours old."""
+    bench = ControlBench(tmp_path, snapshots={"deletion_grace": 0})
+    memory, go = MemoryBackend(), threading.Event()
+    fault = Fault("put", match="/manifest.json", hold=go)
+    storage = make_storage(FaultBackend(memory, fault))
+    await bench.boot(CoreOptions(storages=(storage,)))
+    taking = asyncio.create_task(bench.take())
+    await until(fault.reached.is_set)
+    assert await bench.core.rotation.sweep(storage) == 0
+    go.set()
+    snapshot = await taking
+    assert snapshot.copies[0].payload_key in memory.blobs
+    await bench.stop()
+
+
+async def test_sweep_looks_for_the_manifest_once_more(tmp_path: Path) -> None:
+    """It comes between the listing and the deletion, and no cut in the spool tells of it."""
+    bench = ControlBench(tmp_path, snapshots={"deletion_grace": 0})
+    memory = MemoryBackend()
+    storage = make_storage(memory)
+    await bench.boot(CoreOptions(storages=(storage,)))
+    snapshot = await bench.take()
+    manifest = bench.core.ground.identity.layout.manifest(snapshot.snapshot_id)
+    without = [blob for blob in await storage.list("") if blob.key != manifest]
+    memory.list_blobs = lambda *_args, **_kwargs: iter(without)  # type: ignore[method-assign]
+    assert await bench.core.rotation.sweep(storage) == 0
+    assert snapshot.copies[0].payload_key in memory.blobs
     await bench.stop()
 
 
