@@ -156,7 +156,7 @@ class Pipeline:
     async def plan(self, targets: Sequence[CutTarget]) -> SpooledCut:
         """Record what a file will be for; the caller releases it when it is done with it."""
         _ = self._ground.identity.layout  # an unknown uid must fail before anything is cut
-        await self._room.make(self.held())
+        await self._room.make(self.held)
         async with self._listing_lock:
             plan = partial(self._spool.plan, targets, self._ground.clock.now())
             planning = asyncio.ensure_future(asyncio.to_thread(plan))
@@ -181,8 +181,8 @@ class Pipeline:
             return [cut for cut in entries if not self.is_taken(cut)]
 
     def is_taken(self, cut: SpooledCut) -> bool:
-        """Say whether an operation has the cut in its hands."""
-        return cut.cut_id in self._active
+        """Say whether an operation has the cut in its hands, or it is just given up."""
+        return cut.cut_id in self._active or cut.cut_id in self._room.giving_up
 
     @contextmanager
     def hold(self, cut: SpooledCut) -> Iterator[None]:

@@ -72,6 +72,8 @@ class Settling:
         """Remove, prove or set aside what a kill left; remove what every backend has."""
         async with self._prove_lock:
             for cut in await self._pipeline.waiting():
+                if self._pipeline.is_taken(cut):
+                    continue
                 with self._pipeline.hold(cut):
                     try:
                         await self._prove(cut)

@@ -77,6 +77,11 @@ class SpooledCut:
         """Return the file itself."""
         return self.folder / f"{self.cut_id}.rdb"
 
+    @property
+    def sha256(self) -> str:
+        """Return the digest of the proved file."""
+        return self.proof.sha256 if self.proof else ""
+
     def record(self, kind: str) -> Path:
         """Return the path of one of the records."""
         return self.folder / f"{self.cut_id}.{kind}.json"
@@ -223,6 +228,19 @@ class Spool:
         parts = self._part_records(spooled.cut_id)
         with self._part_lock:
             return self.quarantine([spooled.rdb, *records, *parts, spooled.record("plan")])
+
+    def cut_sizes(self) -> dict[str, int]:
+        """Return what each cut takes, its records with it; scratch is nobody's."""
+        sizes: dict[str, int] = {}
+        with os.scandir(self.folder) as entries:
+            for entry in entries:
+                if entry.name.startswith((SCRATCH, TEMPORARY_PREFIX)):
+                    continue
+                with suppress(FileNotFoundError):  # shipped and removed meanwhile
+                    cut_id = entry.name.partition(".")[0]
+                    size = entry.stat().st_size if entry.is_file() else 0
+                    sizes[cut_id] = sizes.get(cut_id, 0) + size
+        return sizes
 
     def size_bytes(self) -> int:
         """Return what the spool takes, quarantine excluded."""

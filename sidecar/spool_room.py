@@ -4,10 +4,11 @@
     keep-newest   the newest counts: waiting cuts are given up, those first that a newer one of
                   their schedule stands in for, the oldest first
 
-Under both, what a restore replaced (a safety cut) is never given up, nor a cut that is worked on.
-A new cut counts with the size of the last one; one that is alone in the spool may be larger than
-the bound, since else it could never be stored. Who gives up a cut tells the log, the metric and
-the operation that waits for it.
+Only cuts give way, and only when that makes room enough: where a transfer's file is in the way,
+the new cut is refused. Under both, what a restore replaced (a safety cut) is never given up,
+nor a cut that is worked on. A new cut counts with the size of the last one; one that is alone in
+the spool may be larger than the bound, since else it could never be stored. Who gives up a cut
+tells the log, the metric and the operation that waits for it.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
 from sidecar.errors import ExhaustedError
 from sidecar.event_log import About, EventType
 from sidecar.ground import Ground
+from sidecar.local_disk import to_the_end
 from sidecar.model import AtLimit, Trigger
 from sidecar.spool import CutTarget, SpooledCut
 
@@ -44,27 +47,52 @@ class SpoolRoom:
         self._spool = ground.spool
         self._limit = limit
         self._on_given_up = on_given_up
+        self._lock = asyncio.Lock()
+        self.giving_up: set[str] = set()  # ids of cuts whose files are just removed
 
-    async def make(self, held: Collection[str]) -> None:
+    async def make(self, held: Callable[[], Collection[str]]) -> None:
         """Make room for one cut; ExhaustedError (SPOOL_FULL) when the bound forbids it.
 
-        `held` are the ids of cuts that somebody works on.
+        `held` gives the ids of cuts that somebody works on at this moment.
         """
+        async with self._lock:
+            while not await self._is_free(held):
+                pass
+
+    async def _is_free(self, held: Callable[[], Collection[str]]) -> bool:
+        """Say whether there is room; if not, give one cut up."""
+        entries, _ = await asyncio.to_thread(self._spool.entries)
+        sizes = await asyncio.to_thread(self._spool.cut_sizes)
+        size = await asyncio.to_thread(self._spool.size_bytes)
+        if self._fits(size):
+            return True
+        busy = held()  # no other task comes between this look and the giving up
+        idle = [cut for cut in entries if cut.cut_id not in busy and not _is_safety(cut)]
+        freed = sum(sizes.get(cut.cut_id, 0) for cut in idle)
+        # What only a transfer's file is in the way of comes again; what was given up does not.
+        is_enough = not self._fits(sum(sizes.values())) and self._fits(size - freed)
+        if not is_enough or self._limit.at_limit is AtLimit.REFUSE_NEW:
+            limit, expected = self._limit.size_bytes_max, self._expected
+            self._ground.figures.cuts_refused += 1
+            _log.error("cut_refused", reason="the spool is full", size_bytes=size, limit=limit)
+            raise _full(size, expected, limit)
+        await self._give_up(_least_wanted(idle, entries))
+        return False
+
+    @property
+    def _expected(self) -> int:
+        return self._ground.figures.snapshot_raw_size_bytes
+
+    def _fits(self, size_bytes: int) -> bool:
         limit = self._limit.size_bytes_max
-        expected = self._ground.figures.snapshot_raw_size_bytes
-        while (size := await asyncio.to_thread(self._spool.size_bytes)) > 0:
-            if size < limit and size + expected <= limit:
-                return
-            entries, _ = await asyncio.to_thread(self._spool.entries)
-            idle = [cut for cut in entries if cut.cut_id not in held and not _is_safety(cut)]
-            if not idle or self._limit.at_limit is AtLimit.REFUSE_NEW:
-                self._ground.figures.cuts_refused += 1
-                _log.error("cut_refused", reason="the spool is full", size_bytes=size, limit=limit)
-                raise _full(size, expected, limit)
-            await self._give_up(_least_wanted(idle, entries))
+        return size_bytes <= 0 or (size_bytes < limit and size_bytes + self._expected <= limit)
 
     async def _give_up(self, cut: SpooledCut) -> None:
-        await asyncio.to_thread(self._spool.remove, cut)
+        self.giving_up.add(cut.cut_id)
+        try:
+            await to_the_end(partial(self._spool.remove, cut))
+        finally:
+            self.giving_up.discard(cut.cut_id)
         self._ground.figures.cuts_dropped += 1
         for target in cut.targets:
             self._ground.events.publish(
@@ -86,10 +114,11 @@ class SpoolRoom:
 
 def _full(size: int, expected: int, limit: int) -> ExhaustedError:
     return ExhaustedError(
-        f"the spool has {size} bytes that wait for a backend, and the next cut takes about "
+        f"the spool has {size} bytes that wait or are on their way, and the next cut takes about "
         f"{expected}; its limit is {limit}",
         code="SPOOL_FULL",
-        hint="Bring the backend back (perdure backend check), or raise spool.size_bytes_max.",
+        hint="Bring the backend back (perdure backend check), let downloads and imports end, or "
+        "raise spool.size_bytes_max.",
         context={"size_bytes": size, "limit_bytes": limit},
     )
 

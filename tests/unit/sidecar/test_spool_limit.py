@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from sidecar.model import Compression, OperationState, Trigger
 from sidecar.paging import ListRequest
 from sidecar.spool import CutTarget, SpooledCut
 from sidecar.usecases import CreateSnapshot
-from tests.support.control_bench import ControlBench, disk_at
+from tests.support.control_bench import ControlBench, disk_at, until
 
 LIMIT_BYTES = 1 << 20
 SAFETY = "20261122t000000z-safety-00000000"
@@ -113,6 +115,51 @@ async def test_safety_cut_is_never_given_up_and_its_refusal_is_said(tmp_path: Pa
         file.truncate(2 * LIMIT_BYTES)
     assert await refused(bench)
     assert safety.rdb.exists()
+    await bench.stop()
+
+
+async def test_transfer_in_the_way_refuses_a_new_cut_and_gives_none_up(tmp_path: Path) -> None:
+    bench = await boot(tmp_path, "keep-newest")
+    cut = await put_waiting(bench, target("m", Trigger.MANUAL))
+    transfer = bench.core.ground.spool.scratch("stored")
+    transfer.write_bytes(bytes(LIMIT_BYTES - 1000))
+    assert await refused(bench)
+    assert cut.rdb.exists()
+    transfer.unlink()
+    assert not await refused(bench)
+    assert cut.rdb.exists()
+    await bench.stop()
+
+
+async def test_nothing_is_given_up_when_that_would_not_be_enough(tmp_path: Path) -> None:
+    bench = await boot(tmp_path, "keep-newest")
+    await put_waiting(bench, target(SAFETY, Trigger.SAFETY), 2 * LIMIT_BYTES)
+    cut = await put_waiting(bench, target("m", Trigger.MANUAL), 1000)
+    assert await refused(bench)
+    assert cut.rdb.exists()
+    await bench.stop()
+
+
+async def test_cut_that_is_taken_in_hand_meanwhile_is_not_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The settling begins with it while the spool is read for what may give way."""
+    bench = await boot(tmp_path, "keep-newest")
+    cut = await put_waiting(bench, target("m", Trigger.MANUAL), 2 * LIMIT_BYTES)
+    sizes, reading, go = bench.core.ground.spool.cut_sizes, threading.Event(), threading.Event()
+
+    def slow() -> dict[str, int]:
+        reading.set()
+        assert go.wait(30)
+        return sizes()
+
+    monkeypatch.setattr(bench.core.ground.spool, "cut_sizes", slow)
+    asking = asyncio.create_task(refused(bench))
+    await until(reading.is_set)
+    with bench.core.pipeline.hold(cut):
+        go.set()
+        assert await asking
+    assert cut.rdb.exists()
     await bench.stop()
 
 
