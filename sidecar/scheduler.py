@@ -8,6 +8,7 @@ record cannot yield two. Guards design.md section 7.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -15,7 +16,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from sidecar.batches import Batches
-from sidecar.errors import PerdureError, ScheduleRunningError
+from sidecar.errors import CancelledOperationError, PerdureError, ScheduleRunningError
 from sidecar.event_log import About, EventType
 from sidecar.ground import Ground
 from sidecar.layout import other_snapshot_id, scheduled_snapshot_id
@@ -68,6 +69,7 @@ class Scheduler:
         self._rotation = rotation
         self._default_compression = default_compression
         self._live: dict[str, _Live] = {}
+        self._spooled: frozenset[str] = frozenset()  # snapshots that a cut in the spool is for
         batches.on_proved.append(self._note_proved)
         batches.on_stored.append(self._rotate)
         batches.on_ended.append(self._note_end)
@@ -79,6 +81,7 @@ class Scheduler:
         while True:
             pause = TICK_SECONDS_MAX
             try:
+                await self.look()
                 self.run_due()
                 pause = self._pause()
             except PerdureError as exc:  # an unknown uid, a full disk: said, and tried again
@@ -86,6 +89,15 @@ class Scheduler:
             except Exception:  # noqa: BLE001 - the edge of a background task: a bug here must not end it
                 _log.exception("scheduler_broke")
             await self._ground.clock.sleep(pause)
+
+    async def look(self) -> None:
+        """Learn what the spool is for: no due time of that is cut again.
+
+        One that a kill left unproved is settled, or lost, only when it was read back; cut a second
+        time meanwhile, it would yield two contents under one id.
+        """
+        entries, _ = await asyncio.to_thread(self._ground.spool.entries)
+        self._spooled = frozenset(t.snapshot_id for cut in entries for t in cut.targets)
 
     def _pause(self) -> float:
         now = self._ground.clock.now()
@@ -131,6 +143,8 @@ class Scheduler:
         if due is None or (live.retry_at and live.retry_at > now and live.due_at == due.at):
             return None
         snapshot_id = scheduled_snapshot_id(schedule.schedule_id, due.at, uid)
+        if snapshot_id in self._spooled:
+            return None
         if any(s.snapshot_id == snapshot_id for s in self._ground.catalogue.snapshots()):
             settled = replace(run, last_due_at=due.at, last_snapshot_id=snapshot_id)
             self._ground.catalogue.put_run(schedule.schedule_id, settled)
@@ -239,7 +253,11 @@ class Scheduler:
             run = replace(run, last_error=None, last_snapshot_id=newest)
         else:
             run = replace(run, last_error=error.to_json())
-        if target.due_at is not None and error is not None and not is_spooled:
+        is_cancelled = isinstance(error, CancelledOperationError)
+        if target.due_at is not None and is_cancelled and not self._ground.operations.is_stopping:
+            # Somebody's word, unlike a stop: this due time is not to come back in a minute.
+            run = replace(run, last_due_at=max(run.last_due_at or target.due_at, target.due_at))
+        elif target.due_at is not None and error is not None and not is_spooled:
             live.failures += 1
             wait = min(RETRY_FIRST * 2 ** min(live.failures - 1, 8), RETRY_MAX)
             live.retry_at = self._ground.clock.now() + wait

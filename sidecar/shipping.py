@@ -21,6 +21,7 @@ from sidecar.catalogue import StoredCopy
 from sidecar.errors import (
     BlobExistsError,
     ConflictError,
+    CutDamagedError,
     InternalError,
     NotFoundError,
     PerdureError,
@@ -249,8 +250,12 @@ class Shipper:
         target: CutTarget,
         on_progress: ProgressSink,
     ) -> None:
-        if self._is_deleted(cut, target) or await self._is_stored(storage, target):
+        if self._is_deleted(cut, target) or await self._is_stored(storage, target, cut.sha256):
             return
+        for name in self._storages.names:
+            known = self._catalogue.find_copy(target.snapshot_id, name)
+            if known is not None:
+                _check_same(known.manifest, name, cut.sha256)
 
         def tell(progress: Progress) -> None:
             on_progress(target, progress)
@@ -265,8 +270,11 @@ class Shipper:
     def _is_deleted(self, cut: SpooledCut, target: CutTarget) -> bool:
         return target.snapshot_id in self._deleted.get(cut.cut_id, ())
 
-    async def _is_stored(self, storage: Storage, target: CutTarget) -> bool:
-        """Say whether an earlier attempt put the manifest; if so, keep it in the catalogue."""
+    async def _is_stored(self, storage: Storage, target: CutTarget, raw_sha256: str) -> bool:
+        """Say whether an earlier attempt put the manifest; if so, keep it in the catalogue.
+
+        CutDamagedError when it is not of this cut.
+        """
         key = self._identity.layout.manifest(target.snapshot_id)
         data = await storage.find_bytes(key, MANIFEST_BYTES_MAX)
         if data is None:
@@ -274,6 +282,7 @@ class Shipper:
         manifest = decode_manifest(data, f"{storage.name}:{key}")
         if self._catalogue.find_copy(target.snapshot_id, storage.name) is None:
             self._keep(storage, manifest)
+        _check_same(manifest, storage.name, raw_sha256)
         return True
 
     async def _find_payload(self, storage: Storage, target: CutTarget) -> str:
@@ -319,7 +328,7 @@ class Shipper:
             with self._commit(storage, target):
                 is_first = await self._put_manifest(storage, target, manifest, key)
         except asyncio.CancelledError:
-            await self._look_once_more(storage, target)
+            await self._look_once_more(storage, target, cut.sha256)
             raise
         if not is_first:
             return
@@ -347,7 +356,7 @@ class Shipper:
             # A call that we gave up came through after all, or another attempt did.
             if await self._find_payload(storage, target) != manifest.payload:
                 await storage.delete(key)
-            await self._is_stored(storage, target)
+            await self._is_stored(storage, target, manifest.raw_sha256)
             return False
         await step("snapshot.manifest_put")
         self._keep(storage, manifest)
@@ -368,7 +377,7 @@ class Shipper:
 
         await asyncio.shield(asyncio.create_task(undo()))
 
-    async def _look_once_more(self, storage: Storage, target: CutTarget) -> None:
+    async def _look_once_more(self, storage: Storage, target: CutTarget, raw_sha256: str) -> None:
         """Tell the catalogue of a manifest that came through though its operation was cancelled.
 
         One that was sent may land at any time, so its payload stays (I2): should none come, a
@@ -379,7 +388,7 @@ class Shipper:
 
         async def look() -> None:
             with suppress(PerdureError):  # a backend that fails: the next start reads it
-                await self._is_stored(storage, target)
+                await self._is_stored(storage, target, raw_sha256)
 
         await asyncio.shield(asyncio.create_task(look()))
 
@@ -438,6 +447,16 @@ class Shipper:
                 expires=proof.expires,
                 databases=proof.databases,
             ),
+        )
+
+
+def _check_same(stored: Manifest, backend: str, raw_sha256: str) -> None:
+    """Refuse a second content under a snapshot's id (I3): it is for a person to look at."""
+    if stored.raw_sha256 != raw_sha256:
+        raise CutDamagedError(
+            f"backend {backend} has another content under snapshot {stored.snapshot_id}",
+            hint="The cut is in the spool's quarantine: import it if it is the wanted one.",
+            context={"snapshot_id": stored.snapshot_id, "backend": backend},
         )
 
 

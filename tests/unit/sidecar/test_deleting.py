@@ -1,4 +1,4 @@
-"""Deleting a snapshot that some backend has still to take: nothing of it comes back."""
+"""What lies on one backend while another has still to take it: deleted, purged, of another cut."""
 
 from __future__ import annotations
 
@@ -134,4 +134,26 @@ async def test_delete_while_a_backend_takes_it(tmp_path: Path, match: str) -> No
     assert bench.listed() == []
     assert not [key for key in (*pair.a.blobs, *pair.b.blobs) if snapshot_id in key]
     assert bench.spool_files() == []
+    await bench.stop()
+
+
+async def test_second_content_under_an_id_is_set_aside(tmp_path: Path) -> None:
+    """Whatever brought it about: the other backend does not get it, and a person can look."""
+    pair = Pair(tmp_path)
+    bench = await pair.boot()
+    snapshot = await pair.take_on_a()
+    pair.faulty.faults.clear()
+    spool, now = bench.core.ground.spool, bench.clock.now()
+    (cut,), _ = spool.entries()
+    other = spool.plan(cut.targets, now)
+    bench.engine.data = {"secret": "2"}
+    await bench.core.engine.cut(other.rdb, "cut", lambda _progress: None)
+    proof = await bench.core.engine.verify(other.rdb, lambda _progress: None)
+    spool.record_proof(other, proof, now)
+    spool.remove(cut)
+    await pair.maintain()
+    assert (len(manifests(pair.a)), manifests(pair.b)) == (1, [])
+    assert bench.listed()[0].manifest.raw_sha256 == snapshot.manifest.raw_sha256
+    assert bench.spool_files() == []
+    assert len(list((bench.data_dir / "spool/quarantine").glob("*/*.rdb"))) == 1
     await bench.stop()

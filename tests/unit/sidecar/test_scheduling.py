@@ -18,9 +18,17 @@ from sidecar.errors import (
     RevisionMismatchError,
     ScheduleRunningError,
 )
-from sidecar.model import OperationState, Preset, Retention, ScheduleSpec, Snapshot, Trigger
+from sidecar.model import (
+    Operation,
+    OperationState,
+    Preset,
+    Retention,
+    ScheduleSpec,
+    Snapshot,
+    Trigger,
+)
 from sidecar.paging import ListRequest
-from tests.support.control_bench import ControlBench, until
+from tests.support.control_bench import ControlBench, disk_at, until
 from tests.support.fake_engine import FakeEngineError
 
 HOUR = timedelta(hours=1)
@@ -88,6 +96,83 @@ async def test_failed_run_is_tried_again_for_the_same_due_time(bench: ControlBen
     bench.clock.advance(timedelta(seconds=61))
     (snapshot,) = await run_due(bench)
     assert snapshot.manifest.due_at == datetime(2026, 11, 22, 8, tzinfo=UTC)
+
+
+async def test_cancelled_due_time_does_not_come_back(bench: ControlBench) -> None:
+    """Neither when it was cut nor when it was proved already; the next one runs as ever."""
+    for held in ("cut", "verify"):
+        bench.clock.advance(HOUR)
+        bench.engine.hold(held)
+        (operation,) = bench.core.scheduler.run_due()
+        await until(lambda held=held: held in bench.engine.waiting)  # type: ignore[misc]
+        await bench.core.ground.operations.cancel(operation.operation_id)
+        bench.engine.release(held)
+        assert (await bench.ended(operation)).state is OperationState.CANCELLED
+        bench.clock.advance(timedelta(minutes=5))
+        assert await run_due(bench) == []
+    bench.clock.advance(HOUR)
+    assert len(await run_due(bench)) == 1
+
+
+async def test_due_time_that_a_stop_cut_off_is_open_still(bench: ControlBench) -> None:
+    bench.clock.advance(HOUR)
+    bench.engine.hold("cut")
+    bench.core.scheduler.run_due()
+    await until(lambda: "cut" in bench.engine.waiting)
+    stopping = asyncio.create_task(bench.stop())
+    await asyncio.sleep(0)
+    bench.engine.release("cut")
+    await stopping
+    await bench.boot()
+    assert bench.core.ground.catalogue.get_run("hourly").last_due_at is None
+    await bench.core.maintain()
+    await run_due(bench)
+    assert len(bench.listed()) == 1
+
+
+async def test_due_time_of_an_unproved_cut_is_not_cut_a_second_time(tmp_path: Path) -> None:
+    """Killed between the cut's end and its record: proving may take longer than the start waits."""
+    first = ControlBench(tmp_path, schedules=dict(ONLY_HOURLY))
+    await first.boot()
+    first.engine.data = {"v": "first"}
+    first.clock.advance(HOUR)
+    disk = await disk_at(first, "snapshot.cut", lambda: run_due(first))
+    await first.stop()
+    bench = ControlBench(disk, schedules=dict(ONLY_HOURLY))
+    bench.clock.advance(HOUR + timedelta(minutes=1))
+    await bench.boot()
+    bench.engine.data = {"v": "second"}
+    await bench.core.scheduler.look()
+    assert bench.core.scheduler.run_due() == []
+    await bench.core.maintain()
+    await bench.core.scheduler.look()
+    assert bench.core.scheduler.run_due() == []
+    assert bench.engine.cuts == 0
+    assert len(bench.files("**/manifest.json")) == 1
+    await bench.stop()
+
+
+async def test_scheduler_looks_into_the_spool_before_it_runs(
+    bench: ControlBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called: list[str] = []
+    scheduler = bench.core.scheduler
+    look, run = scheduler.look, scheduler.run_due
+
+    async def note_look() -> None:
+        called.append("look")
+        await look()
+
+    def note_run() -> list[Operation]:
+        called.append("run")
+        return run()
+
+    monkeypatch.setattr(scheduler, "look", note_look)
+    monkeypatch.setattr(scheduler, "run_due", note_run)
+    running = asyncio.create_task(scheduler.run())
+    await until(lambda: "run" in called)
+    running.cancel()
+    assert called[:2] == ["look", "run"]
 
 
 async def test_run_now_is_beside_the_due_times(bench: ControlBench) -> None:
