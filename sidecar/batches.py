@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TypeAlias
 
 from sidecar.errors import CancelledOperationError, PerdureError
@@ -49,7 +50,9 @@ class Batches:
         batch = _Batch([])
         operations = []
         for start, target in wanted:
-            operation = self._ground.operations.start(start, self._work(batch, target))
+            operation = self._ground.operations.start(
+                start, self._work(batch, target), partial(self._note_unbegun, batch, target)
+            )
             batch.targets.append(replace(target, operation_id=operation.operation_id))
             batch.waiting.add(target.snapshot_id)
             operations.append(operation)
@@ -59,6 +62,31 @@ class Batches:
     async def delete(self, snapshot_id: str) -> None:
         """Keep a deleted snapshot from being stored where it waits to be."""
         await self._pipeline.delete(snapshot_id)
+
+    def _note_unbegun(self, batch: _Batch, target: CutTarget) -> None:
+        """Do what `_work` does at its end, for one that was cancelled before it could begin."""
+        self._leave(batch, target)
+        self._note_end(
+            next(t for t in batch.targets if t.snapshot_id == target.snapshot_id),
+            "cancelled",
+            CancelledOperationError("the operation was cancelled before it began"),
+            is_spooled=False,
+        )
+
+    def _leave(self, batch: _Batch, target: CutTarget) -> bool:
+        """Take a target out; cancel the cut, and say so, when nobody waits for it any more."""
+        batch.handles.pop(target.snapshot_id, None)
+        batch.waiting.discard(target.snapshot_id)
+        if batch.waiting or batch.task is None or batch.task.done():
+            return False
+        return batch.task.cancel()
+
+    def _note_end(
+        self, target: CutTarget, result: str, error: PerdureError | None, *, is_spooled: bool
+    ) -> None:
+        self._ground.figures.snapshot_attempts[target.trigger.value, result] += 1
+        for ended in self.on_ended:
+            ended(target, error, is_spooled)
 
     async def _take(self, batch: _Batch) -> list[ShipResult]:
         await asyncio.sleep(0)  # let every operation come and wait
@@ -99,10 +127,8 @@ class Batches:
                 self._tell_failure(handle, target, exc)
                 raise
             finally:
-                self._ground.figures.snapshot_attempts[target.trigger.value, result] += 1
                 mine_now = replace(target, operation_id=handle.operation_id)
-                for ended in self.on_ended:
-                    ended(mine_now, error, is_spooled)
+                self._note_end(mine_now, result, error, is_spooled=is_spooled)
             return {"snapshot_id": target.snapshot_id}
 
         return work
@@ -124,10 +150,7 @@ class Batches:
         try:
             results = await asyncio.shield(batch.task)
         except asyncio.CancelledError:
-            batch.handles.pop(target.snapshot_id, None)
-            batch.waiting.discard(target.snapshot_id)
-            if not batch.waiting and not batch.task.done():
-                batch.task.cancel()
+            if self._leave(batch, target):
                 await asyncio.wait([batch.task])
             raise
         mine = next(r for r in results if r.target.snapshot_id == target.snapshot_id)

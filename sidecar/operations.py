@@ -131,8 +131,13 @@ class Operations:
             raise request_id_reused(start.request_id)
         return self.get(str(stored.result["operation_id"]))  # forgotten: not begun anew
 
-    def start(self, start: OperationStart, work: Work) -> Operation:
-        """Begin work in the background and return at once; a repeat returns the first one."""
+    def start(
+        self, start: OperationStart, work: Work, unbegun: Callable[[], None] | None = None
+    ) -> Operation:
+        """Begin work in the background and return at once; a repeat returns the first one.
+
+        `unbegun` is called instead of the work when it is cancelled before its first line runs.
+        """
         if (repeat := self.repeat_of(start)) is not None:
             return repeat
         if self._is_stopping:
@@ -155,13 +160,15 @@ class Operations:
         running = _Running(None, asyncio.Event())
         self._running[operation.operation_id] = running
         running.task = asyncio.create_task(self._run(operation.operation_id, work))
-        running.task.add_done_callback(lambda _: self._end_unbegun(operation.operation_id))
+        running.task.add_done_callback(lambda _: self._end_unbegun(operation.operation_id, unbegun))
         return operation
 
-    def _end_unbegun(self, operation_id: str) -> None:
+    def _end_unbegun(self, operation_id: str, unbegun: Callable[[], None] | None) -> None:
         """End an operation whose task was cancelled before its first line ran."""
         if operation_id not in self._running:
             return
+        if unbegun is not None:
+            unbegun()
         if self._is_stopping:
             self._release(operation_id)
             return

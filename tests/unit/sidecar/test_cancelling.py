@@ -262,3 +262,26 @@ async def test_cancel_of_one_leaves_the_other_its_shared_cut(tmp_path: Path) -> 
         assert (await bench.ended(other)).state is OperationState.DONE
     assert bench.engine.cuts == 1
     await bench.stop()
+
+
+async def test_cut_whose_operations_never_began_is_not_made(tmp_path: Path) -> None:
+    """Cancelled before the first line of any: nobody wants the cut, and the schedules go on."""
+    bench = ControlBench(tmp_path)
+    await bench.boot()
+    bench.engine.data = {"a": "1"}
+    begun = [await _snapshot(bench), await _run(bench)]
+    for operation in begun:
+        await bench.core.ground.operations.cancel(operation.operation_id)
+    for operation in begun:
+        assert (await bench.ended(operation)).state is OperationState.CANCELLED
+    attempts = bench.core.figures.snapshot_attempts
+    assert sorted(attempts.items()) == [
+        (("manual", "cancelled"), 1),
+        (("run", "cancelled"), 1),
+    ]
+    await bench.take()
+    assert bench.engine.cuts == 1
+    assert len(bench.listed()) == 1
+    assert bench.spool_files() == []
+    assert (await bench.ended(await _run(bench))).state is OperationState.DONE
+    await bench.stop()
