@@ -22,7 +22,7 @@
     │   └── DataDirLockedError         DATA_DIR_LOCKED
     ├── UnavailableError           something outside does not answer; a retry can help
     │   ├── BackendUnavailableError    BACKEND_UNAVAILABLE, SNAPSHOT_SUPERSEDED
-    │   ├── BackendTimeoutError        BACKEND_TIMEOUT
+    │   ├── BackendTimeoutError        BACKEND_TIMEOUT, DOWNLOAD_TOO_SLOW
     │   ├── ServerUidUnknownError      SERVER_UID_UNKNOWN
     │   └── EngineNotReadyError        ENGINE_NOT_READY
     ├── CorruptError               bytes that cannot be believed

@@ -24,6 +24,7 @@ from typing import BinaryIO
 from sidecar.batches import failure_of
 from sidecar.engine_port import VerifyResult
 from sidecar.errors import (
+    BackendTimeoutError,
     CancelledOperationError,
     CorruptError,
     ExhaustedError,
@@ -144,8 +145,25 @@ class Transfers:
                     backend=copy.backend,
                     size_bytes=found.stored_size_bytes if request.is_stored else raw,
                     sha256=found.stored_sha256 if request.is_stored else found.raw_sha256,
-                    chunks=_read_chunks(file),
+                    chunks=self._read_chunks(file, copy.backend, self._ground.clock.monotonic()),
                 )
+
+    async def _read_chunks(
+        self, file: BinaryIO, backend: str, started: float
+    ) -> AsyncIterator[bytes]:
+        """Give the bytes; BackendTimeoutError (DOWNLOAD_TOO_SLOW): others want the spool, too."""
+        clock, limit = self._ground.clock, self._ground.storages[backend].options
+        deadline = started + limit.transfer_timeout_seconds
+        while chunk := await asyncio.to_thread(file.read, CHUNK_BYTES):
+            if clock.monotonic() > deadline:
+                raise BackendTimeoutError(
+                    f"the download took longer than {limit.transfer_timeout_seconds:g} s",
+                    code="DOWNLOAD_TOO_SLOW",
+                    hint="Ask again: it goes on where it stopped. Or raise the backend's "
+                    "transfer_timeout.",
+                    context={"backend": backend},
+                )
+            yield chunk
 
     def _choose(self, request: DownloadSnapshot) -> list[Copy]:
         snapshot = self._ground.catalogue.get_snapshot(request.snapshot_id)
@@ -427,8 +445,3 @@ def _create_scratch(path: Path) -> BinaryIO:
 def _remove_scratch(path: Path) -> None:
     with suppress(OSError):  # the next start sweeps what stays
         path.unlink(missing_ok=True)
-
-
-async def _read_chunks(file: BinaryIO) -> AsyncIterator[bytes]:
-    while chunk := await asyncio.to_thread(file.read, CHUNK_BYTES):
-        yield chunk

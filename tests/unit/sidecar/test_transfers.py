@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from sidecar.errors import (
+    BackendTimeoutError,
     ExhaustedError,
     ImportBrokenError,
     ImportRefusedError,
@@ -322,6 +323,17 @@ async def test_damaged_payload_never_leaves(bench: ControlBench) -> None:
     path.write_bytes(bytes(content))
     with pytest.raises(SnapshotDamagedError):
         await _download(bench, DownloadSnapshot(snapshot.snapshot_id))
+    assert bench.spool_files() == []
+
+
+async def test_slow_reader_does_not_hold_the_spool_for_ever(bench: ControlBench) -> None:
+    snapshot = await bench.take()
+    request = DownloadSnapshot(snapshot.snapshot_id)
+    async with bench.core.control_plane.transfers.download(request) as found:
+        bench.clock.advance(timedelta(seconds=bench.local.options.transfer_timeout_seconds + 1))
+        with pytest.raises(BackendTimeoutError) as caught:
+            await anext(found.chunks)
+    assert caught.value.code == "DOWNLOAD_TOO_SLOW"
     assert bench.spool_files() == []
 
 
