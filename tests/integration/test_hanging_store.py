@@ -11,7 +11,7 @@ import urllib.request
 from contextlib import closing
 from pathlib import Path
 
-from sidecar.storage import CALLS_MAX
+from sidecar.places import CALLS_MAX
 from tests.support.dataset import write_strings
 from tests.support.processes import Sidecar, wait_for
 from tests.support.s3_server import CREDENTIALS
