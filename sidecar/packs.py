@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from backends.source import Digest
@@ -84,7 +85,7 @@ class Packs:
             await asyncio.wait([pack.task])
         elif not pack.task.cancelled() and pack.task.exception() is None:
             path = pack.task.result().path
-            await asyncio.to_thread(path.unlink, missing_ok=True)
+            await to_the_end(partial(path.unlink, missing_ok=True))
 
     async def _pack(
         self, cut: SpooledCut, raw: Digest, stop: Stop, on_progress: PackProgress
