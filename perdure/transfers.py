@@ -2,15 +2,18 @@
 
 A download writes beside its goal (`.<file>.<digest>.part`), so that a broken one goes on where it
 stopped, by itself or when it is asked for again; the file has its name only when its digest is
-right. An import that breaks is sent again from its beginning. `on_bytes` hears (done, total).
+right. Who writes there holds the file's lock: two downloads to one goal never mix. An import that
+breaks is sent again from its beginning. `on_bytes` hears (done, total).
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import functools
 import hashlib
 import os
+import stat
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,8 +73,9 @@ def download_snapshot(
     Repeating an interrupted download goes on with what is there.
 
     Raises:
-        PerdureError: FILE_EXISTS unless `is_replacing`, TRANSFER_DAMAGED when the digest is wrong
-            (nothing is kept then), or what the server said.
+        PerdureError: FILE_EXISTS unless `is_replacing`, DOWNLOAD_RUNNING while another one to the
+            same goal runs, TRANSFER_DAMAGED when the digest is wrong (nothing is kept then), or
+            what the server said.
         OSError: the file could not be written.
     """
     goal = Path(path)
@@ -163,7 +167,7 @@ class _Partial:
 
     def open(self, total: int) -> int:
         """Open it, hash what is there; return how much that is. A too long one begins anew."""
-        self._file = self.path.open("a+b")
+        self._file = self._open_locked()
         self._file.seek(0)
         while chunk := self._file.read(CHUNK_BYTES):
             self._sha256.update(chunk)
@@ -172,6 +176,52 @@ class _Partial:
             self._file.truncate(0)
             self.size_bytes, self._sha256 = 0, hashlib.sha256()
         return self.size_bytes
+
+    def _open_locked(self) -> BinaryIO:
+        """Open the file that has the name, as the only one; never what a link leads to."""
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        while True:
+            try:
+                fd = os.open(self.path, flags, 0o666)
+            except OSError as exc:
+                if self.path.is_symlink():
+                    raise self._unusable() from exc
+                raise
+            try:
+                is_ours = self._lock(fd)
+            except BaseException:
+                os.close(fd)
+                raise
+            if is_ours:
+                return os.fdopen(fd, "a+b")
+            os.close(fd)  # the other one ended as we came, and the file has its own name now
+
+    def _lock(self, fd: int) -> bool:
+        """Take the file's lock; say whether it still has the name."""
+        mine = os.fstat(fd)
+        if not stat.S_ISREG(mine.st_mode):
+            raise self._unusable()
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as exc:
+            raise PerdureError(
+                "DOWNLOAD_RUNNING",
+                f"another download writes {self.path}",
+                status="FAILED_PRECONDITION",
+                hint="wait for its end, or choose another name",
+            ) from exc
+        try:
+            return os.path.samestat(mine, self.path.lstat())
+        except FileNotFoundError:
+            return False
+
+    def _unusable(self) -> PerdureError:
+        return PerdureError(
+            "FILE_UNUSABLE",
+            f"{self.path} is there, and is no file of a download",
+            status="FAILED_PRECONDITION",
+            hint="see what it is, and remove it",
+        )
 
     def append(self, chunk: bytes) -> None:
         """Write the next bytes."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import random
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
@@ -96,6 +97,40 @@ def test_partial_file_of_an_earlier_run_is_used(plane: FakePlane, tmp_path: Path
     assert found.resumed_bytes == 700
     assert plane.transfers.offsets == [700]
     assert (tmp_path / "x.rdb").read_bytes() == PAYLOAD
+
+
+def test_two_downloads_to_one_file_never_mix(plane: FakePlane, tmp_path: Path) -> None:
+    """The second is refused while the first runs, and touches nothing."""
+    goal = tmp_path / "x.rdb"
+    refused: list[PerdureError] = []
+
+    def download_again(_done: int, _total: int) -> None:
+        before = [path.read_bytes() for path in tmp_path.iterdir()]
+        with pytest.raises(PerdureError) as caught:
+            _run(plane, transfers.download_snapshot("s-1", goal))
+        refused.append(caught.value)
+        assert [path.read_bytes() for path in tmp_path.iterdir()] == before
+
+    _run(plane, transfers.download_snapshot("s-1", goal, on_bytes=download_again))
+    assert {error.code for error in refused} == {"DOWNLOAD_RUNNING"}
+    assert goal.read_bytes() == PAYLOAD
+
+
+@pytest.mark.parametrize("kind", ["link", "dangling", "pipe"])
+def test_what_is_no_file_in_its_place_is_not_written(
+    plane: FakePlane, tmp_path: Path, kind: str
+) -> None:
+    (tmp_path / "victim").write_bytes(b"mine")
+    part = tmp_path / f".x.rdb.{DIGEST[:16]}.part"
+    if kind == "pipe":
+        os.mkfifo(part)
+    else:
+        part.symlink_to(tmp_path / ("victim" if kind == "link" else "nothing"))
+    with pytest.raises(PerdureError) as caught:
+        _run(plane, transfers.download_snapshot("s-1", tmp_path / "x.rdb"))
+    assert caught.value.code == "FILE_UNUSABLE"
+    assert (tmp_path / "victim").read_bytes() == b"mine"
+    assert not (tmp_path / "nothing").exists()
 
 
 def test_one_flipped_bit_is_found_and_nothing_is_kept(plane: FakePlane, tmp_path: Path) -> None:
