@@ -1,4 +1,4 @@
-//! Connections of the data door: accepted up to a bound, counted while they are open. They are not
+//! Connections of the data door: accepted up to a bound (which the limit on open files may lower), counted while they are open. They are not
 //! among `maxclients`: a probe of health must get in however many Redis clients there are.
 
 use std::io;
@@ -6,14 +6,19 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_stream::{Stream, StreamExt};
 use tonic::transport::server::{Connected, TcpConnectInfo, TcpIncoming};
 
-use crate::limits::DATA_CONNECTIONS_MAX;
+use crate::descriptors;
 use crate::state::Shared;
+
+/// After an accept that failed (no descriptors): the connection still waits, and trying at once
+/// would spin.
+const REST: Duration = Duration::from_millis(50);
 
 /// A connection that is counted until it is dropped.
 pub(super) struct Counted {
@@ -26,11 +31,17 @@ pub(super) fn accept(
     shared: Arc<Shared>,
     incoming: TcpIncoming,
 ) -> impl Stream<Item = io::Result<Counted>> {
-    incoming.filter_map(move |accepted| match accepted {
+    let rested = incoming.then(|accepted| async {
+        if accepted.is_err() {
+            tokio::time::sleep(REST).await;
+        }
+        accepted
+    });
+    rested.filter_map(move |accepted| match accepted {
         Ok(socket) => {
             let figures = &shared.stats.rpc;
             let counted = Counted { socket, shared: Arc::clone(&shared) };
-            if figures.connections.fetch_add(1, Relaxed) >= DATA_CONNECTIONS_MAX as u64 {
+            if figures.connections.fetch_add(1, Relaxed) >= descriptors::data_connections() as u64 {
                 figures.refused_total.fetch_add(1, Relaxed);
                 return None;
             }
