@@ -36,6 +36,10 @@ pub const DATA_BATCHES_MAX: usize = 64;
 pub const DATA_CALLS_MAX: usize = 10_000;
 /// Bytes of requests on the data door that may wait to be executed.
 pub const DATA_WAITING_BYTES_MAX: usize = 512 * 1024 * 1024;
+/// Bytes of answers on the data door that may wait for their callers; past it nothing is executed.
+pub const DATA_ANSWERS_BYTES_MAX: usize = 512 * 1024 * 1024;
+/// Of them, those of one pipeline; past it its next batch waits until answers are read.
+pub const DATA_STREAM_ANSWERS_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Calls of one connection to the data door that may be under way at once.
 pub const DATA_STREAMS_MAX: u32 = 1_000;
 /// Connections to the data door. They carry many calls each, and are not among `maxclients`.

@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use bytes::Bytes;
 use data_door::{Door, assert_refused, blob, bytes, command, integer};
 use perdure_engine::grpc::wire::*;
-use perdure_engine::limits::DATA_BATCHES_MAX;
+use perdure_engine::limits::{DATA_BATCHES_MAX, DATA_STREAM_ANSWERS_BYTES_MAX};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Code;
@@ -162,6 +162,37 @@ fn a_long_batch_and_a_paused_one_keep_the_order_of_their_pipeline() {
 }
 
 #[test]
+fn a_pipeline_whose_answers_are_not_read_is_executed_no_further() {
+    Door::run(async |door| {
+        let client = door.client().await;
+        let mut client = client.max_decoding_message_size(usize::MAX);
+        let value = Bytes::from(vec![b'x'; 2 << 20]);
+        let request = SetRequest { key: bytes("big"), value, ..Default::default() };
+        client.set(request).await.unwrap();
+        let (sender, receiver) = mpsc::channel(100);
+        let total = DATA_BATCHES_MAX as u64;
+        for id in 1..=total {
+            sender.send(batch(id, &["GET big"])).await.unwrap();
+        }
+        let mut answers =
+            client.pipeline(ReceiverStream::new(receiver)).await.unwrap().into_inner();
+        let blocked = &door.server.shared.stats.counters.blocked_clients;
+        while blocked.load(SeqCst) == 0 {
+            tokio::task::yield_now().await; // a batch is put off
+        }
+        let executed = door.server.shared.stats.counters.commands_total.load(SeqCst);
+        let most = (DATA_STREAM_ANSWERS_BYTES_MAX >> 20) as u64; // twice what fits, at least
+        assert!(executed <= most, "{executed}");
+        let mut other = door.client().await.max_decoding_message_size(usize::MAX);
+        let request = GetRequest { key: bytes("big"), database: 0 };
+        assert!(other.get(request).await.is_ok(), "it keeps nobody else");
+        for id in 1..=total {
+            assert_eq!(answers.message().await.unwrap().unwrap().id, id);
+        }
+    });
+}
+
+#[test]
 fn a_scan_gives_all_keys_and_can_be_resumed_at_each_batch() {
     Door::run(async |door| {
         let mut client = door.client().await;
@@ -231,5 +262,16 @@ fn requests_and_answers_past_a_bound_are_refused() {
             found.extend(batch.entries.into_iter().map(|entry| entry.key));
         }
         assert_eq!(found.len(), 80, "in smaller batches");
+        for key in 0..70_u8 {
+            let key = Bytes::from(vec![key; 1 << 20]);
+            client.set(SetRequest { key, database: 1, ..Default::default() }).await.unwrap();
+        }
+        let request = ScanRequest { database: 1, ..Default::default() };
+        let mut batches = client.scan(request).await.unwrap().into_inner();
+        let mut keys = 0;
+        while let Some(batch) = batches.message().await.unwrap() {
+            keys += batch.entries.len();
+        }
+        assert_eq!(keys, 70, "where the keys themselves are large, too");
     });
 }

@@ -7,9 +7,11 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tonic::Status;
+use tonic::body::Body;
 use tonic::codegen::{Service, http};
 use tonic::server::NamedService;
 
+use super::answers::Account;
 use super::errors::Refusal;
 
 /// The transport's own timer would fire then.
@@ -23,13 +25,12 @@ impl<S: NamedService> NamedService for Bounded<S> {
     const NAME: &'static str = S::NAME;
 }
 
-impl<S, Q, B> Service<http::Request<Q>> for Bounded<S>
+impl<S, Q> Service<http::Request<Q>> for Bounded<S>
 where
-    S: Service<http::Request<Q>, Response = http::Response<B>>,
+    S: Service<http::Request<Q>, Response = http::Response<Body>>,
     S::Future: Send + 'static,
-    B: Default,
 {
-    type Response = http::Response<B>;
+    type Response = http::Response<Body>;
     type Error = S::Error;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, S::Error>> + Send>>;
 
@@ -40,12 +41,16 @@ where
     fn call(&mut self, request: http::Request<Q>) -> Self::Future {
         let patience =
             request.headers().get("grpc-timeout").and_then(|text| patience(text.as_bytes()));
+        let account = Account::default();
         let answering = self.0.call(request);
         Box::pin(async move {
             let response = match patience {
-                None => answering.await?,
+                None => account.over(answering).await?,
                 Some(patience) => {
-                    let answered = tokio::time::timeout(patience.saturating_sub(AHEAD), answering);
+                    let answered = tokio::time::timeout(
+                        patience.saturating_sub(AHEAD),
+                        account.over(answering),
+                    );
                     let Ok(answer) = answered.await else {
                         return Ok(Status::from(Refusal::deadline()).into_http());
                     };
@@ -57,9 +62,35 @@ where
                 Some(status) if status.code() == tonic::Code::OutOfRange => {
                     Refusal::of_transport(status).into_http()
                 }
-                _ => response,
+                _ => response.map(|body| Body::new(HeldBody { body, _account: account })),
             })
         })
+    }
+}
+
+/// A body that holds the bytes of its answer among those that wait, until it has been sent.
+struct HeldBody {
+    body: Body,
+    _account: Account,
+}
+
+impl http_body::Body for HeldBody {
+    type Data = bytes::Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<bytes::Bytes>, Status>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        self.body.size_hint()
     }
 }
 
@@ -83,6 +114,11 @@ fn patience(text: &[u8]) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::Ordering::Relaxed;
+
+    use super::super::answers::Held;
+    use super::super::queue::Queue;
     use super::*;
 
     /// A call that is never answered.
@@ -99,6 +135,43 @@ mod tests {
 
         fn call(&mut self, _: http::Request<()>) -> Self::Future {
             std::future::pending()
+        }
+    }
+
+    /// A call whose answer has ten bytes.
+    struct Ten(Arc<Queue>);
+
+    impl Service<http::Request<()>> for Ten {
+        type Response = http::Response<Body>;
+        type Error = std::convert::Infallible;
+        type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, _: http::Request<()>) -> Self::Future {
+            let mut held = Held::new(&self.0, None);
+            Box::pin(async move {
+                held.grow_to(10);
+                Account::keep(Some(held));
+                Ok(http::Response::new(Body::empty()))
+            })
+        }
+    }
+
+    #[test]
+    fn an_answer_is_counted_until_its_body_is_dropped() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let queue = Arc::<Queue>::default();
+        for timeout in ["", "5S"] {
+            let request =
+                http::Request::builder().header("grpc-timeout", timeout).body(()).unwrap();
+            let mut service = Bounded(Ten(Arc::clone(&queue)));
+            let answer = runtime.block_on(async { service.call(request).await }).unwrap();
+            assert_eq!(queue.answers_bytes.load(Relaxed), 10);
+            drop(answer);
+            assert_eq!(queue.answers_bytes.load(Relaxed), 0);
         }
     }
 

@@ -8,6 +8,7 @@ use prost_types::{Duration, Timestamp};
 use tokio::sync::oneshot;
 use tonic::Status;
 
+use super::answers::{Account, Lane};
 use super::commands::Commands;
 use super::errors::Refusal;
 use super::queue::{Answer, Job, Queue, Work};
@@ -27,11 +28,11 @@ pub(super) struct Calls {
 pub(super) type Coming = oneshot::Receiver<Result<Answer, Refusal>>;
 
 /// What a request says besides its work.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone)]
 pub(super) struct Ask {
     pub(super) database: u32,
     pub(super) durability: Durability,
-    pub(super) lane: Option<u64>,
+    pub(super) lane: Option<Arc<Lane>>,
 }
 
 impl Ask {
@@ -52,9 +53,9 @@ impl Calls {
         Self { shared, queue, lanes: AtomicU64::new(0) }
     }
 
-    /// A number for jobs that are executed in their order.
-    pub(super) fn new_lane(&self) -> u64 {
-        self.lanes.fetch_add(1, Relaxed)
+    /// A lane for jobs that are executed in their order.
+    pub(super) fn new_lane(&self) -> Arc<Lane> {
+        Lane::new(self.lanes.fetch_add(1, Relaxed))
     }
 
     /// Hand a job over.
@@ -68,7 +69,9 @@ impl Calls {
     /// Do some work and wait for its answer. Dropped before its execution, it is not executed.
     pub(super) async fn run(&self, work: Work, ask: Ask) -> Result<Answer, Refusal> {
         let _place = self.queue.enter()?;
-        settle(self.start(work, ask)?.await)
+        let mut answer = settle(self.start(work, ask)?.await)?;
+        Account::keep(answer.held.take());
+        Ok(answer)
     }
 
     /// Run one command: its reply and receipt.

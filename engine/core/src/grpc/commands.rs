@@ -133,9 +133,9 @@ impl Commands {
         self.places.len()
     }
 
-    /// Bytes that they take.
+    /// Bytes that they take, with what stands beside them.
     pub(super) fn size_bytes(&self) -> usize {
-        self.buffer.len()
+        self.buffer.len() + size_of_val(&*self.ranges) + size_of_val(&*self.places)
     }
 
     /// The arguments of one.

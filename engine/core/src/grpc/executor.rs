@@ -13,6 +13,7 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
 use bytes::Bytes;
 
+use super::answers::Held;
 use super::commands::Commands;
 use super::errors::Refusal;
 use super::pending::{Done, Gated};
@@ -28,12 +29,15 @@ use crate::wait::Wait;
 
 /// Commands between two looks at the clock.
 const CLOCK_COMMANDS: usize = 16;
+/// A larger buffer of replies is given back after the hold.
+const REPLY_KEPT_BYTES: usize = 4 * 1024 * 1024;
 
 /// A job and how far it has come.
 pub(super) struct Running {
     pub(super) job: Job,
     next: usize,
     replies: Vec<u8>,
+    held: Held,
     pub(super) is_write: bool,
     pub(super) is_applied: bool,
     wait: Option<Wait>,
@@ -141,7 +145,7 @@ impl Executor {
                     continue;
                 }
                 if running.wait.take().is_some() {
-                    running.replies.extend_from_slice(self.reply.bytes());
+                    running.keep(self.reply.bytes());
                 }
                 reviewed.push(running);
             }
@@ -151,6 +155,7 @@ impl Executor {
             }
         }
         let new = self.queue.take().into_iter().map(|job| Running {
+            held: Held::new(&self.queue, job.lane.as_ref()),
             job,
             next: 0,
             replies: Vec::new(),
@@ -171,7 +176,7 @@ impl Executor {
         let mut left = BATCH_COMMANDS_MAX;
         while left > 0 {
             let Some(mut running) = self.ready.pop_front() else { break };
-            if running.job.answer.is_closed() {
+            if running.job.answer.is_closed() || running.is_of_dead_lane() {
                 self.queue.forget_bytes(&running.job.work); // nobody waits for it any more
                 left -= 1;
                 continue;
@@ -185,7 +190,7 @@ impl Executor {
             let before = left;
             let step = self.step(&mut state, &mut running, &mut left);
             left = left.min(before - 1); // a job that was only looked at takes time, too
-            running.replies.extend_from_slice(self.reply.bytes());
+            running.keep(self.reply.bytes());
             match step {
                 Step::Unfinished => self.ready.push_front(running),
                 Step::Parked => self.park(running),
@@ -195,19 +200,21 @@ impl Executor {
         }
         state.figures.close();
         drop(state);
+        self.reply.shrink(REPLY_KEPT_BYTES);
         let errors = std::mem::take(&mut self.reply.errors);
         if errors > 0 {
             shared.stats.counters.error_replies_total.fetch_add(errors, Relaxed);
         }
     }
 
-    /// A job of its lane that came before has not been executed.
+    /// A job of its lane that came before has not been executed, or their answers are not read.
     fn must_stay_behind(&self, running: &Running) -> bool {
-        running.job.lane.is_some_and(|lane| self.parked_lanes.contains(&lane))
+        let Some(lane) = &running.job.lane else { return false };
+        self.parked_lanes.contains(&lane.id) || (running.next == 0 && lane.must_wait())
     }
 
     fn park(&mut self, running: Running) {
-        self.parked_lanes.extend(running.job.lane);
+        self.parked_lanes.extend(running.job.lane.as_ref().map(|lane| lane.id));
         self.parked.push(running);
     }
 
@@ -217,6 +224,11 @@ impl Executor {
                 0 => Refusal::stopping(),
                 _ => Refusal::outcome_unknown("the server stopped in the middle of the batch"),
             });
+        }
+        let is_bounded = !matches!(running.job.work, Work::Durable(_));
+        if running.next == 0 && is_bounded && self.queue.has_too_many_answers() {
+            let text = "too many bytes of answers wait to be read; nothing was executed";
+            return Step::Refused(Refusal::overloaded(text));
         }
         if running.job.db >= state.keyspace.databases() {
             return Step::Refused(Refusal::of_command(b"ERR DB index is out of range"));
@@ -317,9 +329,13 @@ impl Executor {
                 }
             }
         }
-        let Job { asked, answer, .. } = running.job;
+        let Job { asked, answer, lane, .. } = running.job;
+        if let (Err(_), Some(lane)) = (&outcome, lane) {
+            lane.is_dead.store(true, Relaxed); // its stream ends with this
+        }
         self.gated.push(Done {
             outcome: outcome.map(|()| Bytes::from(running.replies)),
+            held: running.held,
             is_applied: running.is_applied,
             is_write,
             position,
@@ -336,6 +352,18 @@ impl Executor {
             blocked.fetch_add(now.wrapping_sub(self.blocked), Relaxed); // wraps round to a smaller one
             self.blocked = now;
         }
+    }
+}
+
+impl Running {
+    fn keep(&mut self, replies: &[u8]) {
+        self.replies.extend_from_slice(replies);
+        self.held.grow_to(self.replies.len());
+    }
+
+    /// A job before it in its lane was refused.
+    fn is_of_dead_lane(&self) -> bool {
+        self.job.lane.as_ref().is_some_and(|lane| lane.is_dead.load(Relaxed))
     }
 }
 

@@ -1,6 +1,7 @@
 //! The data door: tonic on a thread of its own, which never waits on the engine lock. Files:
 //! `service` (the methods; `scan`, `pipeline` their streams) · `calls`, `queue` (to the executor) ·
-//! `executor`, `transact` (under the lock) · `pending` (until the gate lets an answer leave) · `commands`,
+//! `executor`, `transact` (under the lock) · `pending` (until the gate lets an answer leave) ·
+//! `answers` (until its caller has it) · `commands`,
 //! `replies` (between the wire and RESP) · `errors` (the one table) · `health`, from atomics ·
 //! `figures`. The wire contract is `proto/perdure/data/v1`; `generated` comes from it. Guards I7, I10.
 
@@ -16,6 +17,7 @@ use crate::error::{EngineError, Result};
 use crate::limits::{DATA_REQUEST_BYTES_MAX, DATA_STREAMS_MAX, OUTPUT_BUFFER_BYTES_MAX};
 use crate::state::Shared;
 
+mod answers;
 mod bounded;
 mod calls;
 mod commands;

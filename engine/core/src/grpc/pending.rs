@@ -5,6 +5,7 @@
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
+use super::answers::Held;
 use super::errors::Refusal;
 use super::queue::Answer;
 use super::wire::{Durability, LogPosition, WriteReceipt};
@@ -14,6 +15,7 @@ use crate::state::Shared;
 /// An answer that may have to wait.
 pub(super) struct Done {
     pub(super) outcome: Result<Bytes, Refusal>,
+    pub(super) held: Held,
     pub(super) is_applied: bool,
     pub(super) is_write: bool,
     pub(super) position: Position,
@@ -45,6 +47,7 @@ impl Done {
             replies,
             is_applied: self.is_applied,
             receipt: receipt(shared, self.position.offset),
+            held: Some(self.held),
         });
         drop(self.answer.send(answered)); // nobody waits any more: nobody is told
     }

@@ -12,6 +12,7 @@ use std::time::Instant;
 use tokio_stream::Stream;
 use tonic::{Code, Status, Streaming};
 
+use super::answers::{Held, Lane};
 use super::calls::{Ask, Calls, Coming, settle};
 use super::commands::Commands;
 use super::errors::Refusal;
@@ -33,8 +34,10 @@ struct Batch {
 pub(super) struct PipelineStream {
     calls: Arc<Calls>,
     sent: Streaming<PipelineRequest>,
-    lane: u64,
+    lane: Arc<Lane>,
     batches: VecDeque<Batch>,
+    /// Of the answer that was given last: the transport asks for the next when it has sent that.
+    handed: Option<Held>,
     /// The caller sends no more; an error that ends the stream after what is under way.
     end: Option<Result<(), Status>>,
     began: Instant,
@@ -51,6 +54,7 @@ impl PipelineStream {
             sent,
             lane: calls.new_lane(),
             batches: VecDeque::new(),
+            handed: None,
             end: None,
             began: Instant::now(),
             code: Code::Cancelled,
@@ -76,7 +80,7 @@ impl PipelineStream {
 
     fn start(&self, request: &PipelineRequest) -> Result<Batch, Refusal> {
         let ask = Ask::write(request.database, request.durability)?;
-        let ask = Ask { lane: Some(self.lane), ..ask };
+        let ask = Ask { lane: Some(Arc::clone(&self.lane)), ..ask };
         let commands = Commands::several(&request.commands)?;
         let count = commands.len();
         let place = self.calls.queue.enter()?;
@@ -95,12 +99,16 @@ impl Stream for PipelineStream {
     type Item = Result<PipelineResponse, Status>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.handed = None;
         self.read(cx);
         if let Some(first) = self.batches.front_mut() {
             let answered = ready!(Pin::new(&mut first.coming).poll(cx));
             let (id, count) = (first.id, first.commands);
             self.batches.pop_front();
-            let responded = settle(answered).and_then(|answer| respond(id, count, answer));
+            let responded = settle(answered).and_then(|mut answer| {
+                self.handed = answer.held.take();
+                respond(id, count, answer)
+            });
             return Poll::Ready(Some(responded.map_err(|refusal| {
                 let status = Status::from(refusal);
                 // Nothing that follows is answered, so nothing more is executed.

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
+use super::answers::{Held, Lane};
 use super::commands::Commands;
 use super::errors::Refusal;
 use super::wire::{Durability, LogPosition, WriteReceipt};
@@ -35,6 +36,16 @@ pub(super) enum Expected {
     Present(bool),
 }
 
+impl Condition {
+    fn size_bytes(&self) -> usize {
+        let value = match &self.expected {
+            Expected::Value(value) => value.len(),
+            Expected::Present(_) => 0,
+        };
+        size_of::<Self>() + self.key.len() + value
+    }
+}
+
 /// What a call wants.
 pub(super) enum Work {
     /// Run commands, each a step of its own.
@@ -53,7 +64,10 @@ impl Work {
 
     fn size_bytes(&self) -> usize {
         match self {
-            Self::Commands(commands) | Self::Transaction(commands, _) => commands.size_bytes(),
+            Self::Commands(commands) => commands.size_bytes(),
+            Self::Transaction(commands, conditions) => {
+                commands.size_bytes() + conditions.iter().map(Condition::size_bytes).sum::<usize>()
+            }
             Self::Durable(_) => 0,
         }
     }
@@ -68,6 +82,8 @@ pub(super) struct Answer {
     pub(super) is_applied: bool,
     /// How durable what they show is.
     pub(super) receipt: WriteReceipt,
+    /// Counts the replies until the caller has them.
+    pub(super) held: Option<Held>,
 }
 
 /// One call on its way.
@@ -75,8 +91,8 @@ pub(super) struct Job {
     pub(super) work: Work,
     pub(super) db: usize,
     pub(super) asked: Durability,
-    /// Jobs with the same number are executed in their order.
-    pub(super) lane: Option<u64>,
+    /// Jobs of one lane are executed in their order.
+    pub(super) lane: Option<Arc<Lane>>,
     pub(super) answer: oneshot::Sender<Result<Answer, Refusal>>,
 }
 
@@ -85,6 +101,7 @@ pub(super) struct Job {
 pub(super) struct Queue {
     jobs: Mutex<Vec<Job>>,
     waiting_bytes: AtomicUsize,
+    pub(super) answers_bytes: AtomicUsize,
     under_way: AtomicUsize,
     thread: OnceLock<Thread>,
     is_gated: AtomicBool,
@@ -187,5 +204,22 @@ impl LoopWaker for Queue {
     fn wake(&self) {
         self.is_review_due.store(true, Ordering::SeqCst);
         Self::wake(self);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_is_counted_with_its_conditions_and_with_what_stands_beside_it() {
+        let mut commands = Commands::default();
+        (0..1_000).for_each(|_| commands.push(1, [b"PING".as_slice()].into_iter()));
+        let bytes = Work::Commands(commands).size_bytes();
+        assert!(bytes > 1_000 * (b"*1\r\n$4\r\nPING\r\n".len() + 50), "{bytes}");
+        let expected = Expected::Value(Bytes::from(vec![0; 1_000]));
+        let condition = Condition { key: Bytes::from(vec![0; 500]), expected };
+        let bytes = Work::Transaction(Commands::default(), vec![condition]).size_bytes();
+        assert!(bytes >= 1_500, "{bytes}");
     }
 }

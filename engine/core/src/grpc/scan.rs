@@ -12,6 +12,7 @@ use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status};
 
+use super::answers::Account;
 use super::calls::{Ask, Calls};
 use super::errors::Refusal;
 use super::figures::Method;
@@ -22,7 +23,11 @@ use crate::limits::DATA_SCAN_BATCH_MAX;
 const BATCH_DEFAULT: u32 = 100;
 
 /// The batches of one scan.
-pub(super) struct ScanStream(ReceiverStream<Result<ScanResponse, Status>>);
+pub(super) struct ScanStream {
+    batches: ReceiverStream<(Result<ScanResponse, Status>, Account)>,
+    /// Holds the bytes of the batch that was given last, until the next is asked for.
+    handed: Account,
+}
 
 impl ScanStream {
     pub(super) fn open(calls: &Arc<Calls>, request: ScanRequest) -> Self {
@@ -32,13 +37,14 @@ impl ScanStream {
             let began = Instant::now();
             let mut cursor = request.cursor;
             let code = loop {
+                let account = Account::default();
                 let batch = tokio::select! {
-                    batch = scan_batch(&calls, &request, cursor) => batch,
+                    batch = account.over(scan_batch(&calls, &request, cursor)) => batch,
                     () = sender.closed() => break Code::Cancelled,
                 };
                 let batch = batch.map_err(Status::from);
                 let next = batch.as_ref().map(|batch| batch.next_cursor).map_err(Status::code);
-                if sender.send(batch).await.is_err() {
+                if sender.send((batch, account)).await.is_err() {
                     break Code::Cancelled;
                 }
                 match next {
@@ -49,7 +55,7 @@ impl ScanStream {
             };
             calls.shared.stats.rpc.count(Method::Scan, code, began.elapsed());
         });
-        Self(ReceiverStream::new(receiver))
+        Self { batches: ReceiverStream::new(receiver), handed: Account::default() }
     }
 }
 
@@ -57,7 +63,12 @@ impl Stream for ScanStream {
     type Item = Result<ScanResponse, Status>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        Pin::new(&mut self.0).poll_next(cx)
+        self.handed = Account::default();
+        let next = std::task::ready!(Pin::new(&mut self.batches).poll_next(cx));
+        Poll::Ready(next.map(|(batch, account)| {
+            self.handed = account;
+            batch
+        }))
     }
 }
 
@@ -72,18 +83,27 @@ async fn scan_batch(
         size => size.min(DATA_SCAN_BATCH_MAX),
     };
     loop {
-        let (next_cursor, keys) = scan_keys(calls, request, cursor, count).await?;
-        let entries = if request.with_values && !keys.is_empty() {
-            read_values(calls, request.database, keys).await
-        } else {
-            Ok(keys.into_iter().map(|key| ScanEntry { key, value: None }).collect())
-        };
-        match entries {
-            Ok(entries) => return Ok(ScanResponse { entries, next_cursor }),
+        match scan_once(calls, request, cursor, count).await {
+            Ok(batch) => return Ok(batch),
             Err(refusal) if refusal.is_answer_too_big() && count > 1 => count /= 2,
             Err(refusal) => return Err(refusal),
         }
     }
+}
+
+async fn scan_once(
+    calls: &Calls,
+    request: &ScanRequest,
+    cursor: u64,
+    count: u32,
+) -> Result<ScanResponse, Refusal> {
+    let (next_cursor, keys) = scan_keys(calls, request, cursor, count).await?;
+    let entries = if request.with_values && !keys.is_empty() {
+        read_values(calls, request.database, keys).await?
+    } else {
+        keys.into_iter().map(|key| ScanEntry { key, value: None }).collect()
+    };
+    Ok(ScanResponse { entries, next_cursor })
 }
 
 async fn scan_keys(

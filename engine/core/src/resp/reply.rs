@@ -57,6 +57,11 @@ impl Reply {
     pub fn clear(&mut self) {
         self.out.clear();
     }
+    /// Forget what has been written; give memory past `kept_bytes` back.
+    pub fn shrink(&mut self, kept_bytes: usize) {
+        self.out.clear();
+        self.out.shrink_to(kept_bytes);
+    }
     /// Bytes written to the output so far (to truncate: CLIENT REPLY OFF).
     pub fn len(&self) -> usize {
         self.out.len()
