@@ -156,10 +156,10 @@ impl Shared {
         }
     }
 
-    /// Where the log stands whose bytes replies wait for; none without one (under the engine lock,
-    /// between units).
+    /// Where the log stands that a start would read; none without one (under the engine lock, between
+    /// units).
     pub fn log_position(&self) -> Option<LogPosition> {
-        self.log.file().filter(|log| log.is_binding())?;
+        self.log.file().filter(|log| log.is_in_force())?;
         self.gate.log_position(self.gate.appended())
     }
 

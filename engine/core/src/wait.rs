@@ -46,7 +46,7 @@ pub struct FsyncWait {
 
 impl FsyncWait {
     fn is_fsynced(self, gate: &Gate) -> bool {
-        self.has_log && gate.fsynced() >= self.offset
+        self.has_log && gate.proven() >= self.offset
     }
 
     /// Answer if the condition holds.

@@ -23,7 +23,9 @@ type Answering<T> = JoinHandle<Result<Response<T>, Status>>;
 /// A log whose positions have an epoch.
 fn attach(door: &Door) -> Arc<HeldLog> {
     let log = door.server.attach_log();
-    door.server.shared.gate.begin_log_epoch(7, 0);
+    let gate = &door.server.shared.gate;
+    gate.begin_log_epoch(7, 0);
+    gate.set_log_parent(Some(perdure_engine::aof::LogPosition { epoch: 5, offset: 100 }));
     log
 }
 
@@ -53,7 +55,7 @@ async fn executed(door: &Door, commands: u64) {
 /// Every answer that may leave has left: a call that never waits at the gate has gone through.
 async fn pass_a_turn(client: &Client) {
     for _ in 0..2 {
-        let position = Some(LogPosition { epoch: 0, offset: 0 });
+        let position = Some(LogPosition { epoch: 7, offset: 0 });
         let request = WaitDurableRequest { position, ..Default::default() };
         client.clone().wait_durable(request).await.unwrap();
     }
@@ -126,6 +128,20 @@ fn without_a_log_a_durability_is_refused_before_anything_is_executed() {
 }
 
 #[test]
+fn while_the_data_is_loaded_a_durability_is_refused_as_loading() {
+    Door::run(async |door| {
+        let client = door.client().await;
+        door.server.shared.stats.is_loading.store(true, SeqCst);
+        let answer = start_set(&client, "k", Durability::Fsynced).await.unwrap();
+        assert_refused(answer, Code::Unavailable, "LOADING");
+        let position = Some(LogPosition { epoch: 1, offset: 1 });
+        let request = WaitDurableRequest { position, ..Default::default() };
+        let answer = client.clone().wait_durable(request).await;
+        assert_refused(answer, Code::Unavailable, "LOADING");
+    });
+}
+
+#[test]
 fn a_write_that_was_executed_waits_for_the_log_to_be_well_again() {
     Door::run(async |door| {
         let log = attach(door);
@@ -160,9 +176,9 @@ fn a_position_is_waited_for() {
             tokio::spawn(async move { client.wait_durable(request).await })
         };
         let waiting = wait(7, end);
-        wait(6, 1_000_000).await.unwrap().unwrap(); // of an earlier epoch
-        for beyond in [wait(7, end + 1), wait(8, 0)] {
-            assert_refused(beyond.await.unwrap(), Code::OutOfRange, "POSITION_NOT_REACHED");
+        wait(5, 100).await.unwrap().unwrap(); // of the log that was loaded
+        for unknown in [wait(7, end + 1), wait(8, 0), wait(5, 101), wait(6, 0), wait(4, 1)] {
+            assert_refused(unknown.await.unwrap(), Code::OutOfRange, "POSITION_NOT_REACHED");
         }
         assert!(!waiting.is_finished());
         assert_eq!(log.asked(), end);

@@ -200,9 +200,11 @@ class DataServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def WaitDurable(self, request, context):
-        """WaitDurable answers once everything up to a position is as durable as asked. A position of an
-        earlier epoch is: what a later epoch began with is on the disk. FAILED_PRECONDITION (NO_LOG)
-        without a log, OUT_OF_RANGE for a position that the log has not reached.
+        """WaitDurable answers once everything up to a position is as durable as asked. A position from
+        before the server's last start is, if the log that the start loaded reached so far.
+        FAILED_PRECONDITION (NO_LOG) without a log, OUT_OF_RANGE (POSITION_NOT_REACHED) for a position
+        where the log has not been, or of which nothing is known any more: it is of an older epoch, or
+        a power cut took the log's end. What was written there may be lost.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -79,9 +79,11 @@ class DataServiceStub:
     Commands of one batch are executed in their order; others may come in between.
     """
     WaitDurable: _grpc.UnaryUnaryMultiCallable[_data_messages_pb2.WaitDurableRequest, _data_messages_pb2.WaitDurableResponse]
-    """WaitDurable answers once everything up to a position is as durable as asked. A position of an
-    earlier epoch is: what a later epoch began with is on the disk. FAILED_PRECONDITION (NO_LOG)
-    without a log, OUT_OF_RANGE for a position that the log has not reached.
+    """WaitDurable answers once everything up to a position is as durable as asked. A position from
+    before the server's last start is, if the log that the start loaded reached so far.
+    FAILED_PRECONDITION (NO_LOG) without a log, OUT_OF_RANGE (POSITION_NOT_REACHED) for a position
+    where the log has not been, or of which nothing is known any more: it is of an older epoch, or
+    a power cut took the log's end. What was written there may be lost.
     """
 
 @_typing.type_check_only
@@ -132,9 +134,11 @@ class DataServiceAsyncStub(DataServiceStub):
     Commands of one batch are executed in their order; others may come in between.
     """
     WaitDurable: _aio.UnaryUnaryMultiCallable[_data_messages_pb2.WaitDurableRequest, _data_messages_pb2.WaitDurableResponse]  # type: ignore[assignment]
-    """WaitDurable answers once everything up to a position is as durable as asked. A position of an
-    earlier epoch is: what a later epoch began with is on the disk. FAILED_PRECONDITION (NO_LOG)
-    without a log, OUT_OF_RANGE for a position that the log has not reached.
+    """WaitDurable answers once everything up to a position is as durable as asked. A position from
+    before the server's last start is, if the log that the start loaded reached so far.
+    FAILED_PRECONDITION (NO_LOG) without a log, OUT_OF_RANGE (POSITION_NOT_REACHED) for a position
+    where the log has not been, or of which nothing is known any more: it is of an older epoch, or
+    a power cut took the log's end. What was written there may be lost.
     """
 
 class DataServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -254,9 +258,11 @@ class DataServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _data_messages_pb2.WaitDurableRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_data_messages_pb2.WaitDurableResponse, _abc.Awaitable[_data_messages_pb2.WaitDurableResponse]]:
-        """WaitDurable answers once everything up to a position is as durable as asked. A position of an
-        earlier epoch is: what a later epoch began with is on the disk. FAILED_PRECONDITION (NO_LOG)
-        without a log, OUT_OF_RANGE for a position that the log has not reached.
+        """WaitDurable answers once everything up to a position is as durable as asked. A position from
+        before the server's last start is, if the log that the start loaded reached so far.
+        FAILED_PRECONDITION (NO_LOG) without a log, OUT_OF_RANGE (POSITION_NOT_REACHED) for a position
+        where the log has not been, or of which nothing is known any more: it is of an older epoch, or
+        a power cut took the log's end. What was written there may be lost.
         """
 
 def add_DataServiceServicer_to_server(servicer: DataServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

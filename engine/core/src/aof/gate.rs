@@ -60,20 +60,48 @@ struct LogEpoch {
     begins_at: u64,
 }
 
-/// Who may answer. Shared by the log, the server loops and the border; never needs the engine lock.
+/// What is known of the log's epochs. Of any other nobody can say what became of it: a power cut
+/// may have taken the end of each.
 #[derive(Default)]
+struct LogEpochs {
+    /// Where the log ended that the first of `known` goes on from.
+    parent: Option<LogPosition>,
+    known: Vec<LogEpoch>,
+}
+
+/// Who may answer. Shared by the log, the server loops and the border; never needs the engine lock.
 pub struct Gate {
     appended: AtomicU64,
     released: AtomicU64,
     fsynced: AtomicU64,
+    doubted_from: AtomicU64,
     epoch: AtomicU64,
     durable_epoch: AtomicU64,
     has_failed: AtomicBool,
     errno: AtomicI32,
-    log_epochs: Mutex<Vec<LogEpoch>>,
+    log_epochs: Mutex<LogEpochs>,
     changes: AtomicU64,
     is_watched: AtomicBool,
     wakers: Mutex<Vec<Arc<dyn GateWaker>>>,
+}
+
+impl Default for Gate {
+    fn default() -> Self {
+        Self {
+            appended: AtomicU64::new(0),
+            released: AtomicU64::new(0),
+            fsynced: AtomicU64::new(0),
+            doubted_from: AtomicU64::new(u64::MAX),
+            epoch: AtomicU64::new(0),
+            durable_epoch: AtomicU64::new(0),
+            has_failed: AtomicBool::new(false),
+            errno: AtomicI32::new(0),
+            log_epochs: Mutex::default(),
+            changes: AtomicU64::new(0),
+            is_watched: AtomicBool::new(false),
+            wakers: Mutex::default(),
+        }
+    }
 }
 
 impl Gate {
@@ -95,6 +123,26 @@ impl Gate {
     /// Up to where the log is fsynced.
     pub fn fsynced(&self) -> u64 {
         self.fsynced.load(Ordering::Acquire)
+    }
+
+    /// Up to where the log is fsynced in files of which it is known that a start finds them: what
+    /// may be told to anybody.
+    pub fn proven(&self) -> u64 {
+        self.fsynced().min(self.doubted_from.load(Ordering::Acquire))
+    }
+
+    /// The name of the newest epoch's files may not be on the disk: nothing that it holds is proven,
+    /// fsynced or not.
+    pub fn doubt(&self) {
+        let newest = self.log_epochs.lock().known.last().map_or(u64::MAX, |it| it.begins_at);
+        self.doubted_from.fetch_min(newest, Ordering::AcqRel);
+    }
+
+    /// The names of all of the log's files are on the disk.
+    pub fn end_doubt(&self) {
+        if self.doubted_from.swap(u64::MAX, Ordering::AcqRel) != u64::MAX {
+            self.wake_all();
+        }
     }
 
     /// Whether the log has failed and not yet been replaced.
@@ -171,40 +219,46 @@ impl Gate {
     /// the engine lock, or before the log is attached).
     pub fn begin_log_epoch(&self, epoch: u64, begins_at: u64) {
         let mut epochs = self.log_epochs.lock();
-        if epochs.len() == LOG_EPOCHS_KEPT {
-            epochs.remove(0);
+        if epochs.known.len() == LOG_EPOCHS_KEPT {
+            let (forgotten, next) = (epochs.known.remove(0), epochs.known[0]);
+            let offset = next.begins_at - forgotten.begins_at;
+            epochs.parent = Some(LogPosition { epoch: forgotten.epoch, offset });
         }
-        epochs.push(LogEpoch { epoch, begins_at });
+        epochs.known.push(LogEpoch { epoch, begins_at });
+    }
+
+    /// The log that was loaded ended there, all of it is on the disk, and the epoch that has begun
+    /// goes on from it (before the log is attached).
+    pub fn set_log_parent(&self, parent: Option<LogPosition>) {
+        self.log_epochs.lock().parent = parent;
     }
 
     /// There is no log any more: nothing has a position.
     pub fn end_log_epochs(&self) {
-        self.log_epochs.lock().clear();
+        *self.log_epochs.lock() = LogEpochs::default();
+        self.end_doubt();
     }
 
     /// Where a gate offset stands in the log; `None` without a log, or from before it.
     pub fn log_position(&self, offset: u64) -> Option<LogPosition> {
         let epochs = self.log_epochs.lock();
-        let found = epochs.iter().rev().find(|it| it.begins_at <= offset)?;
+        let found = epochs.known.iter().rev().find(|it| it.begins_at <= offset)?;
         Some(LogPosition { epoch: found.epoch, offset: offset - found.begins_at })
     }
 
-    /// From which gate offset on everything up to a place in the log is as durable as it: of an
-    /// epoch that has ended, at most where the next one begins. `None`: the log has not come so far.
+    /// From which gate offset on everything up to a place in the log is as durable as it; what an
+    /// earlier epoch held is at the latest where the next one begins. `None`: no log that is known
+    /// here has ever been there.
     pub fn offset_of(&self, position: LogPosition) -> Option<u64> {
         let epochs = self.log_epochs.lock();
-        let Some(at) = epochs.iter().rposition(|it| it.epoch <= position.epoch) else {
-            return epochs.first().map(|it| it.begins_at); // from before this process, or forgotten
+        let Some(at) = epochs.known.iter().position(|it| it.epoch == position.epoch) else {
+            let parent = epochs.parent.filter(|it| it.epoch == position.epoch)?;
+            let first = epochs.known.first()?;
+            return (position.offset <= parent.offset).then_some(first.begins_at);
         };
-        let next = epochs.get(at + 1).map(|it| it.begins_at);
-        if epochs[at].epoch < position.epoch {
-            return next;
-        }
-        let offset = epochs[at].begins_at.checked_add(position.offset)?;
-        match next {
-            Some(next) => Some(offset.min(next)),
-            None => (offset <= self.appended()).then_some(offset),
-        }
+        let offset = epochs.known[at].begins_at.checked_add(position.offset)?;
+        let end = epochs.known.get(at + 1).map_or_else(|| self.appended(), |it| it.begins_at);
+        (offset <= end).then_some(offset)
     }
 
     /// Register who is told of releases.
@@ -229,5 +283,59 @@ impl Gate {
         if self.is_watched.load(Ordering::SeqCst) && self.is_watched.swap(false, Ordering::SeqCst) {
             self.wakers.lock().iter().for_each(|waker| waker.wake());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(epoch: u64, offset: u64) -> LogPosition {
+        LogPosition { epoch, offset }
+    }
+
+    /// A log of two epochs, 20 and 21, that goes on from epoch 10, which ended at 500.
+    fn gate() -> Gate {
+        let gate = Gate::default();
+        gate.begin_log_epoch(20, 0);
+        gate.set_log_parent(Some(at(10, 500)));
+        gate.advance(100);
+        gate.begin_log_epoch(21, 100);
+        gate.advance(130);
+        gate
+    }
+
+    #[test]
+    fn a_place_that_the_log_has_passed_has_an_offset() {
+        let gate = gate();
+        assert_eq!(gate.offset_of(at(21, 30)), Some(130));
+        assert_eq!(gate.offset_of(at(20, 100)), Some(100));
+        assert_eq!(gate.offset_of(at(10, 500)), Some(0), "all of it was loaded");
+    }
+
+    #[test]
+    fn of_a_place_where_no_known_log_has_been_nothing_is_claimed() {
+        let gate = gate();
+        for lost in [at(10, 501), at(9, 0), at(15, 1), at(20, 101), at(21, 31), at(22, 0)] {
+            assert_eq!(gate.offset_of(lost), None, "{lost:?}");
+        }
+        gate.end_log_epochs();
+        gate.begin_log_epoch(30, 130);
+        for lost in [at(10, 1), at(20, 1), at(21, 1)] {
+            assert_eq!(gate.offset_of(lost), None, "a log that was ended: {lost:?}");
+        }
+    }
+
+    #[test]
+    fn the_end_of_the_last_forgotten_epoch_is_known() {
+        let gate = gate();
+        for number in 0..LOG_EPOCHS_KEPT as u64 - 1 {
+            gate.begin_log_epoch(30 + number, 130 + number);
+            gate.advance(131 + number);
+        }
+        assert_eq!(gate.offset_of(at(10, 500)), None);
+        assert_eq!(gate.offset_of(at(20, 100)), Some(100));
+        assert_eq!(gate.offset_of(at(20, 101)), None);
+        assert_eq!(gate.offset_of(at(21, 30)), Some(130));
     }
 }

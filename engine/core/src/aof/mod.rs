@@ -69,8 +69,9 @@ pub trait Log: Send + Sync {
     /// Somebody waits until `offset` is fsynced, whatever the policy. Waits for nothing itself.
     fn ask_fsync(&self, offset: u64);
 
-    /// Whether replies wait for this log. Not while it is being switched on.
-    fn is_binding(&self) -> bool {
+    /// Whether a start reads this log, so that what is in it is not lost. Not while it is being
+    /// switched on.
+    fn is_in_force(&self) -> bool {
         true
     }
 

@@ -125,7 +125,7 @@ fn log(shared: &Shared) -> Value {
     let figures = &shared.stats.log;
     let growth = *shared.stats.growth.lock();
     let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-    let file = shared.log.file().filter(|log| log.is_binding());
+    let file = shared.log.file().filter(|log| log.is_in_force());
     let position = |offset| {
         let found = file.as_ref().and_then(|_| shared.gate.log_position(offset));
         found.map(|it| json!({"epoch": it.epoch, "offset": it.offset}))
@@ -133,7 +133,7 @@ fn log(shared: &Shared) -> Value {
     json!({
         "is_on": file.is_some(),
         "position": position(shared.gate.appended()),
-        "fsynced_position": position(shared.gate.fsynced()),
+        "fsynced_position": position(shared.gate.proven()),
         "fsync_lag_seconds": figures.fsync_lag().as_secs_f64(),
         "fsync_histogram": histogram(&figures.fsync.read()),
         "write_to_fsync_histogram": histogram(&figures.write_to_fsync.read()),

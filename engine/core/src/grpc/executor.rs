@@ -16,7 +16,7 @@ use bytes::Bytes;
 use super::answers::Held;
 use super::commands::Commands;
 use super::errors::Refusal;
-use super::pending::{Done, Gated};
+use super::pending::{Done, Gated, refuse_asking};
 use super::queue::{Job, Queue, Work};
 use super::wire::Durability;
 use crate::aof::{GateWaker, Position};
@@ -233,9 +233,11 @@ impl Executor {
         if running.job.db >= state.keyspace.databases() {
             return Step::Refused(Refusal::of_command(b"ERR DB index is out of range"));
         }
-        let has_log = self.shared.log.get().is_some_and(|log| log.is_binding());
-        if running.job.asked != Durability::Unspecified && !has_log && running.next == 0 {
-            return Step::Refused(Refusal::no_log());
+        if running.job.asked != Durability::Unspecified
+            && running.next == 0
+            && let Some(refusal) = refuse_asking(&self.shared)
+        {
+            return Step::Refused(refusal);
         }
         self.session.db = running.job.db;
         let work = std::mem::replace(&mut running.job.work, Work::nothing());
@@ -321,9 +323,9 @@ impl Executor {
         if let Work::Durable(asked) = &running.job.work {
             is_write = true; // the exception of I10 is for those who read
             match gate.offset_of((*asked).into()) {
-                Some(offset) => position = Position { epoch: 0, offset },
+                Some(offset) => position.offset = offset,
                 None => {
-                    let text = "the log has not reached the position; is it of another server?";
+                    let text = "the log has not been there, or nothing is known of it any more";
                     outcome = outcome.and(Err(Refusal::not_reached(text)));
                     position = Position { epoch: 0, offset: 0 }; // it shows nothing
                 }
@@ -338,6 +340,7 @@ impl Executor {
             held: running.held,
             is_applied: running.is_applied,
             is_write,
+            is_executed: !matches!(running.job.work, Work::Durable(_)),
             position,
             asked,
             answer,

@@ -2,6 +2,8 @@
 //! they then say of their durability. An answer that asked for more than the policy waits for that,
 //! too; one whose caller has gone is dropped.
 
+use std::sync::atomic::Ordering;
+
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
@@ -10,7 +12,10 @@ use super::errors::Refusal;
 use super::queue::Answer;
 use super::wire::{Durability, LogPosition, WriteReceipt};
 use crate::aof::{self, Gate, Position};
+use crate::command::LOADING;
 use crate::state::Shared;
+
+const SWITCHED_OFF: &str = "it was executed, and the log was switched off meanwhile";
 
 /// An answer that may have to wait.
 pub(super) struct Done {
@@ -18,6 +23,8 @@ pub(super) struct Done {
     pub(super) held: Held,
     pub(super) is_applied: bool,
     pub(super) is_write: bool,
+    /// It has executed something; else it only waits.
+    pub(super) is_executed: bool,
     pub(super) position: Position,
     pub(super) asked: Durability,
     pub(super) answer: oneshot::Sender<Result<Answer, Refusal>>,
@@ -32,22 +39,27 @@ pub(super) struct Gated {
 }
 
 impl Done {
-    fn may_leave(&self, gate: &Gate) -> bool {
+    /// `has_log`: else nothing can become as durable as was asked any more.
+    fn may_leave(&self, gate: &Gate, has_log: bool) -> bool {
         let offset = self.position.offset;
         let is_durable = match self.asked {
-            Durability::Fsynced => gate.fsynced() >= offset,
+            Durability::Fsynced => gate.proven() >= offset,
             Durability::Written => gate.released() >= offset,
             Durability::Memory | Durability::Unspecified => true,
         };
-        (is_durable || self.outcome.is_err()) && gate.lets_pass(self.position, self.is_write)
+        let is_due = is_durable || !has_log || self.outcome.is_err();
+        is_due && gate.lets_pass(self.position, self.is_write)
     }
 
     fn leave(self, shared: &Shared) {
-        let answered = self.outcome.map(|replies| Answer {
-            replies,
-            is_applied: self.is_applied,
-            receipt: receipt(shared, self.position.offset),
-            held: Some(self.held),
+        let receipt = receipt(shared, self.position.offset);
+        let is_short = receipt.durability < i32::from(self.asked);
+        let answered = self.outcome.and_then(|replies| match (is_short, self.is_executed) {
+            (false, _) => {
+                Ok(Answer { replies, is_applied: self.is_applied, receipt, held: Some(self.held) })
+            }
+            (true, true) => Err(Refusal::outcome_unknown(SWITCHED_OFF)),
+            (true, false) => Err(Refusal::no_log()),
         });
         drop(self.answer.send(answered)); // nobody waits any more: nobody is told
     }
@@ -65,9 +77,10 @@ impl Gated {
     /// Answer what may leave; ask for the fsync that others wait for.
     pub(super) fn release(&mut self, shared: &Shared) {
         let mut wanted = self.fsync_asked;
+        let has_log = has_log(shared);
         let mut at = 0;
         while let Some(done) = self.waiting.get(at) {
-            if done.may_leave(&shared.gate) {
+            if done.may_leave(&shared.gate, has_log) {
                 self.waiting.swap_remove(at).leave(shared);
             } else if done.answer.is_closed() {
                 self.waiting.swap_remove(at);
@@ -87,21 +100,35 @@ impl Gated {
     }
 }
 
+/// Why no durability can be asked for now, if that is so.
+pub(super) fn refuse_asking(shared: &Shared) -> Option<Refusal> {
+    if shared.stats.is_loading.load(Ordering::Acquire) {
+        return Some(Refusal::of_command(LOADING.as_bytes()));
+    }
+    (!has_log(shared)).then(Refusal::no_log)
+}
+
+/// Whether there is a log that a start would read.
+fn has_log(shared: &Shared) -> bool {
+    shared.log.get().is_some_and(|log| log.is_in_force())
+}
+
 /// What holds of everything up to a gate offset.
 fn receipt(shared: &Shared, offset: u64) -> WriteReceipt {
-    if !shared.log.get().is_some_and(|log| log.is_binding()) {
+    // A log that has begun since then does not say where that stands.
+    let position = shared.gate.log_position(offset).filter(|_| has_log(shared));
+    if position.is_none() {
         return WriteReceipt { durability: Durability::Memory.into(), position: None };
     }
     let gate = &shared.gate;
-    let durability = if gate.fsynced() >= offset {
+    let durability = if gate.proven() >= offset {
         Durability::Fsynced
     } else if gate.released() >= offset {
         Durability::Written
     } else {
         Durability::Memory // a read while the log has failed
     };
-    let position = gate.log_position(offset).map(LogPosition::from);
-    WriteReceipt { durability: durability.into(), position }
+    WriteReceipt { durability: durability.into(), position: position.map(LogPosition::from) }
 }
 
 impl From<LogPosition> for aof::LogPosition {

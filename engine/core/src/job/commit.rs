@@ -281,7 +281,15 @@ impl Commit<'_> {
             .and_then(|()| hit("commit.before_fsync_directory", target))
             .and_then(|()| base.make_durable(target));
         // Also when it failed: the new data serves, and the error says that a power cut may bring
-        // the old file back.
+        // the old file back. Nobody is told then that anything is proven; a rewrite names the log's
+        // files once more.
+        match (&synced, &base) {
+            (Err(_), NewBase::Log(_)) => {
+                self.shared.gate.doubt();
+                self.shared.state.lock().growth.is_scheduled = true;
+            }
+            _ => self.shared.gate.end_doubt(),
+        }
         self.shared.gate.end_epoch_wait(epoch);
         self.shared.wake_loops();
         synced.map_err(|error| not_durable(&error, target.to_path_buf()))?;

@@ -83,13 +83,23 @@ pub(super) fn open_log(shared: &Shared, config: &Config, from: Opening<'_>) -> R
     let path = layout.path(&listed.name);
     let settings = shared.state.lock().log_settings();
     let log = FileLog::start(shared, Segment { file, path, epoch }, settings)?;
+    shared.gate.set_log_parent(known_end(from.plan, &state));
     let settled_bytes = sizes(&layout, &manifest);
     manifest.add_incr(listed);
     let opened = OpenLog { log, settled_bytes, layout, manifest };
     (state.is_log_on, state.last_epoch) = (true, epoch);
     (state.parent, state.ended, state.boot_id) = (from.plan.end, None, boot_id());
     opened.list(config, &state).inspect_err(|_| opened.give_up(shared))?;
+    opened.log.put_in_force();
     Ok(opened)
+}
+
+/// Up to where the log was loaded as it was once written. Unless it was ended in order, a repair's
+/// annotation may stand where a power cut took commands; and another server's commands may.
+fn known_end(plan: &Plan, said: &StateFile) -> Option<LogPosition> {
+    let is_whole = said.ended.is_some() && said.ended == plan.end;
+    let end = if is_whole { plan.end } else { plan.data_end };
+    end.filter(|_| !plan.is_foreign)
 }
 
 /// The base of a log that begins.
@@ -142,7 +152,7 @@ impl OpenLog {
 /// I/O codes, `STATE_FILE_...`.
 pub(super) fn say_ended(config: &Config, log: &FileLog) -> Result<()> {
     match StateFile::read(&config.dir)? {
-        Some(said) if said.is_log_on && log.is_binding() => {
+        Some(said) if said.is_log_on && log.is_in_force() => {
             let ended = Some(log.position());
             StateFile { ended, ..said }.replace(&config.dir)
         }

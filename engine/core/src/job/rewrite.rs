@@ -170,6 +170,7 @@ fn rewrite(shared: &Arc<Shared>, work: LogWork) -> Result<CutReport> {
         say_off(&files.dir)?; // a start with the log on is to know that this is none
     }
     files.commit()?;
+    shared.gate.end_doubt();
     hit("aof.base_listed", &files.layout)?;
     if let Some(log) = &log {
         if let Some(epoch) = files.new_epoch {

@@ -7,7 +7,8 @@
 //!       base has its name           the same
 //!       bind: all is fsynced        the same
 //!       manifest                    a whole log, which nobody was promised
-//!       the state file says on      THE LOG COUNTS; then OK, and nothing is lost from here on
+//!       the state file says on      THE LOG COUNTS, and is put in force: only from here on is
+//!                                   anybody told that he stands in it; then OK
 //! off   the state file says off,    THE LOG ENDS: one step under the lock; what follows is in the
 //!       detach                      care of dump.rdb, and is answered when the disk has the file
 //!       last fsync                  the same; then OK
@@ -228,6 +229,7 @@ fn switch_on(
         let _ = say_off(&dir);
     })?;
     hit("aof.switched_on", &dir)?;
+    new.log.get()?.put_in_force();
     let mut state = shared.state.lock();
     // What another call has set meanwhile stays.
     match checked(&state, setting) {

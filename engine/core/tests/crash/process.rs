@@ -75,7 +75,7 @@ fn note_lag(engine: &Engine, file: &Path) {
         loop {
             let at_ns = disk::now_ns();
             let lag = shared.stats.log.fsync_lag();
-            let is_told = shared.log.file().is_some_and(|log| log.is_binding());
+            let is_told = shared.log.file().is_some_and(|log| log.is_in_force());
             if is_told {
                 let lag_ns = u64::try_from(lag.as_nanos()).unwrap();
                 let bytes: Vec<u8> =

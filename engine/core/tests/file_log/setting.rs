@@ -40,6 +40,7 @@ impl Logged {
     pub fn start(policy: FsyncPolicy) -> Self {
         let logged = Self::unbound(policy, Clock::system());
         logged.log.bind(PATIENCE).unwrap();
+        logged.log.put_in_force();
         logged
     }
 

@@ -49,6 +49,7 @@ fn nothing_is_executed_for_a_client_that_waits_and_all_of_it_afterwards() {
 fn a_timeout_answers_how_far_it_has_come() {
     let logged = Logged::unbound(FsyncPolicy::Everysec, Clock::driven(NOW_MS));
     logged.log.bind(crate::support::PATIENCE).unwrap();
+    logged.log.put_in_force();
     let clock = logged.server.shared.clock.clone();
     let blocked = &logged.server.shared.stats.counters.blocked_clients;
     let marker = logged.hold("aof.fsync");

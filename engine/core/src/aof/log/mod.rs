@@ -21,7 +21,7 @@ pub use figures::{DurationCounts, LogFigures};
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -91,6 +91,7 @@ pub struct Segment {
 pub struct FileLog {
     writer: Arc<Writer>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    is_in_force: AtomicBool,
 }
 
 impl FileLog {
@@ -107,7 +108,8 @@ impl FileLog {
             .spawn(move || run(&worker))
             .map_err(|error| job::thread_failed(&error))?;
         writer.set_thread(thread.thread().clone());
-        Ok(Arc::new(Self { writer, thread: Mutex::new(Some(thread)) }))
+        let (thread, is_in_force) = (Mutex::new(Some(thread)), AtomicBool::new(false));
+        Ok(Arc::new(Self { writer, thread, is_in_force }))
     }
 
     /// Under the engine lock, and only through [`crate::effects::Effects::switch_log`]: what was
@@ -132,6 +134,17 @@ impl FileLog {
     /// Whether replies wait for this log.
     pub fn is_binding(&self) -> bool {
         self.writer.is_binding.load(Ordering::Acquire)
+    }
+
+    /// The manifest and the state file name this log, durably: a start reads it. Nobody may be told
+    /// before that anything is safe in it.
+    pub fn put_in_force(&self) {
+        self.is_in_force.store(true, Ordering::Release);
+    }
+
+    /// Whether [`FileLog::put_in_force`] was called, and replies wait for this log.
+    pub fn is_in_force(&self) -> bool {
+        self.is_in_force.load(Ordering::Acquire) && self.is_binding()
     }
 
     /// Replies wait for this log no more: before it is detached, and not otherwise.
@@ -232,8 +245,8 @@ impl Log for FileLog {
         self.writer.ask_fsync(offset);
     }
 
-    fn is_binding(&self) -> bool {
-        FileLog::is_binding(self)
+    fn is_in_force(&self) -> bool {
+        FileLog::is_in_force(self)
     }
 
     fn gate(&self) -> &Gate {

@@ -46,8 +46,8 @@ pub struct Plan {
     pub is_foreign: bool,
     /// What the operator should know.
     pub notes: Vec<Note>,
-    /// Where its last unit ends; the rest are annotations.
-    data_end: Option<LogPosition>,
+    /// Where its last unit ends; the rest are annotations, and not all of them by who wrote the unit.
+    pub data_end: Option<LogPosition>,
     /// The log has not a single key.
     holds_nothing: bool,
     layout: Layout,

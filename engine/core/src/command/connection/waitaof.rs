@@ -16,7 +16,7 @@ pub fn waitaof(cx: &mut Cx<'_>, args: Args<'_>) {
         Ok(asked) => asked,
         Err(text) => return cx.reply.error(text),
     };
-    let log = cx.shared.log.get().filter(|log| log.is_binding());
+    let log = cx.shared.log.get().filter(|log| log.is_in_force());
     if is_local && log.is_none() {
         return cx.reply.error(NO_LOG);
     }
