@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 from backends.durable import TEMPORARY_PREFIX, create_file, replace_file, sync_folder
 from sidecar.errors import InternalError, PerdureError
@@ -258,9 +259,9 @@ class CloneStore:
             if path == places.record:
                 continue
             if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
+                shutil.rmtree(path, onerror=_unless_gone)
             else:
-                path.unlink()
+                path.unlink(missing_ok=True)
         sync_folder(places.path)
         places.record.unlink(missing_ok=True)
         places.path.rmdir()
@@ -286,6 +287,12 @@ class CloneStore:
             else:
                 clones.append(clone)
         return clones, strays
+
+
+def _unless_gone(_call: object, _path: object, failure: tuple[Any, BaseException, Any]) -> None:
+    """Let a process that just ends remove a file of its own before us."""
+    if not isinstance(failure[1], FileNotFoundError):
+        raise failure[1]
 
 
 def _is_unbegun(path: Path) -> bool:
