@@ -155,7 +155,7 @@ mod tests {
             Box::pin(async move {
                 held.grow_to(10);
                 Account::keep(Some(held));
-                Ok(http::Response::new(Body::empty()))
+                Ok(http::Response::new(Body::new("0123456789".to_owned())))
             })
         }
     }
