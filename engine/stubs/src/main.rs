@@ -34,8 +34,11 @@ fn main() -> ExitCode {
     }
 }
 
+/// The clone that cargo runs this in: the one that it was compiled in may be another, since clones
+/// share a target folder.
 fn engine_root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+    let compiled_in = || env!("CARGO_MANIFEST_DIR").into();
+    PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(compiled_in)).join("..")
 }
 
 /// The files as they should be.

@@ -1048,9 +1048,11 @@ pub mod data_service_client {
                 .insert(GrpcMethod::new("perdure.data.v1.DataService", "Pipeline"));
             self.inner.streaming(req, path, codec).await
         }
-        /// WaitDurable answers once everything up to a position is as durable as asked. A position of an
-        /// earlier epoch is: what a later epoch began with is on the disk. FAILED_PRECONDITION (NO_LOG)
-        /// without a log, OUT_OF_RANGE for a position that the log has not reached.
+        /// WaitDurable answers once everything up to a position is as durable as asked. A position from
+        /// before the server's last start is, if the log that the start loaded reached so far.
+        /// FAILED_PRECONDITION (NO_LOG) without a log, OUT_OF_RANGE (POSITION_NOT_REACHED) for a position
+        /// where the log has not been, or of which nothing is known any more: it is of an older epoch, or
+        /// a power cut took the log's end. What was written there may be lost.
         pub async fn wait_durable(
             &mut self,
             request: impl tonic::IntoRequest<super::WaitDurableRequest>,
@@ -1176,9 +1178,11 @@ pub mod data_service_server {
             &self,
             request: tonic::Request<tonic::Streaming<super::PipelineRequest>>,
         ) -> std::result::Result<tonic::Response<Self::PipelineStream>, tonic::Status>;
-        /// WaitDurable answers once everything up to a position is as durable as asked. A position of an
-        /// earlier epoch is: what a later epoch began with is on the disk. FAILED_PRECONDITION (NO_LOG)
-        /// without a log, OUT_OF_RANGE for a position that the log has not reached.
+        /// WaitDurable answers once everything up to a position is as durable as asked. A position from
+        /// before the server's last start is, if the log that the start loaded reached so far.
+        /// FAILED_PRECONDITION (NO_LOG) without a log, OUT_OF_RANGE (POSITION_NOT_REACHED) for a position
+        /// where the log has not been, or of which nothing is known any more: it is of an older epoch, or
+        /// a power cut took the log's end. What was written there may be lost.
         async fn wait_durable(
             &self,
             request: tonic::Request<super::WaitDurableRequest>,

@@ -79,9 +79,11 @@ type DataServiceClient interface {
 	// Pipeline runs batches of commands as they come; answers come in the order of the requests.
 	// Commands of one batch are executed in their order; others may come in between.
 	Pipeline(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[PipelineRequest, PipelineResponse], error)
-	// WaitDurable answers once everything up to a position is as durable as asked. A position of an
-	// earlier epoch is: what a later epoch began with is on the disk. FAILED_PRECONDITION (NO_LOG)
-	// without a log, OUT_OF_RANGE for a position that the log has not reached.
+	// WaitDurable answers once everything up to a position is as durable as asked. A position from
+	// before the server's last start is, if the log that the start loaded reached so far.
+	// FAILED_PRECONDITION (NO_LOG) without a log, OUT_OF_RANGE (POSITION_NOT_REACHED) for a position
+	// where the log has not been, or of which nothing is known any more: it is of an older epoch, or
+	// a power cut took the log's end. What was written there may be lost.
 	WaitDurable(ctx context.Context, in *WaitDurableRequest, opts ...grpc.CallOption) (*WaitDurableResponse, error)
 }
 
@@ -267,9 +269,11 @@ type DataServiceServer interface {
 	// Pipeline runs batches of commands as they come; answers come in the order of the requests.
 	// Commands of one batch are executed in their order; others may come in between.
 	Pipeline(grpc.BidiStreamingServer[PipelineRequest, PipelineResponse]) error
-	// WaitDurable answers once everything up to a position is as durable as asked. A position of an
-	// earlier epoch is: what a later epoch began with is on the disk. FAILED_PRECONDITION (NO_LOG)
-	// without a log, OUT_OF_RANGE for a position that the log has not reached.
+	// WaitDurable answers once everything up to a position is as durable as asked. A position from
+	// before the server's last start is, if the log that the start loaded reached so far.
+	// FAILED_PRECONDITION (NO_LOG) without a log, OUT_OF_RANGE (POSITION_NOT_REACHED) for a position
+	// where the log has not been, or of which nothing is known any more: it is of an older epoch, or
+	// a power cut took the log's end. What was written there may be lost.
 	WaitDurable(context.Context, *WaitDurableRequest) (*WaitDurableResponse, error)
 	mustEmbedUnimplementedDataServiceServer()
 }
