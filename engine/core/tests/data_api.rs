@@ -118,15 +118,20 @@ fn conditions_expiries_and_numbers_are_redis_ones() {
         };
         use set_request::Condition::{Absent, Present, Unspecified};
         assert!(!client.set(set(Present, None)).await.unwrap().into_inner().applied);
-        let ttl = prost_types::Duration { seconds: 100, nanos: 500_000_000 };
+        let ttl = prost_types::Duration { seconds: 100_000, nanos: 500_000_000 };
         let request = set(Absent, Some(set_request::Expiry::Ttl(ttl)));
         assert!(client.set(request.clone()).await.unwrap().into_inner().applied);
         let request = SetRequest { return_old: true, ..request };
         let answer = client.set(request).await.unwrap().into_inner();
         assert_eq!((answer.applied, answer.old_value), (false, Some(bytes("v"))));
-        redis.ask("TTL k", ":100\r\n");
+        redis.send_command(&[b"PEXPIRETIME", b"k"]);
+        let end_at = redis.expect_line(":");
+        redis.send_command(&[b"TTL", b"k"]);
+        let left = redis.expect_line(":"); // 100,000 s and a half, less what has passed
+        assert!(left == ":100001\r\n" || left.starts_with(":100000") || left.starts_with(":9"));
         client.set(set(Unspecified, Some(set_request::Expiry::KeepTtl(())))).await.unwrap();
-        redis.ask("TTL k", ":100\r\n");
+        redis.ask("PEXPIRETIME k", &end_at);
+        assert_ne!(end_at, ":-1\r\n");
         let at = prost_types::Timestamp { seconds: 4_000_000_000, nanos: 7_000_000 };
         client.set(set(Unspecified, Some(set_request::Expiry::ExpireTime(at)))).await.unwrap();
         redis.ask("PEXPIRETIME k", ":4000000000007\r\n");
