@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import os
 import shutil
 import signal
 from dataclasses import replace
@@ -180,7 +181,7 @@ def test_a_removal_that_breaks_off_leaves_the_record(
 ) -> None:
     """Without it the next start would not know what is to go."""
 
-    def refuse(path: Path) -> None:
+    def refuse(path: Path, **_: object) -> None:
         raise OSError(5, "Input/output error", str(path))
 
     with monkeypatch.context() as broken:
@@ -189,6 +190,23 @@ def test_a_removal_that_breaks_off_leaves_the_record(
             store.remove(make_clone().clone_id)
     assert store.load() == ([make_clone()], [])
     store.remove(make_clone().clone_id)
+    assert store.load() == ([], [])
+
+
+def test_a_file_that_somebody_else_removes_first_stops_no_removal(
+    store: CloneStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clone's process, which just ends, has files of its own."""
+    (store.folder_of(make_clone().clone_id).data / "temp-1").write_text("")
+    unlink = os.unlink
+
+    def be_late(path: str, *, dir_fd: int | None = None) -> None:
+        unlink(path, dir_fd=dir_fd)
+        raise FileNotFoundError(2, "No such file or directory", path)
+
+    with monkeypatch.context() as racing:
+        racing.setattr(os, "unlink", be_late)
+        store.remove(make_clone().clone_id)
     assert store.load() == ([], [])
 
 
