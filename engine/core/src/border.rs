@@ -27,6 +27,7 @@ use crate::grpc::{self, DataDoor};
 use crate::job::boot::BootOptions;
 use crate::job::commit::{CommitRequest, PAUSE_SECONDS_MAX};
 use crate::job::{self, Job, Jobs, SetOutcome, Setting, Stages};
+use crate::random::fill_random;
 use crate::server::{self, RespDoor};
 use crate::snapshot;
 use crate::state::Shared;
@@ -361,13 +362,6 @@ fn random_hex() -> String {
     let mut bytes = [0u8; 20];
     fill_random(&mut bytes);
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-#[allow(unsafe_code)] // a system call that fills a buffer
-fn fill_random(bytes: &mut [u8]) {
-    // SAFETY: bounded by the buffer's length; 20 bytes are given whole once the kernel's pool is
-    // ready.
-    unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
 }
 
 fn open_doors(

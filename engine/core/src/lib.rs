@@ -23,6 +23,7 @@ pub mod job;
 pub mod keyspace;
 pub mod limits;
 mod memory_ahead;
+mod random;
 pub mod rates;
 pub mod rdb;
 mod read_ahead;

@@ -3,7 +3,8 @@
 //! the engine lock. [`log`] is the log in files; `held` is one in memory that tests delay and fail.
 //! On the disk: `layout` (names), `manifest` (which files make up the log), `annotation` (lines in
 //! it that are no commands). `plain` writes data as commands, `replay` makes data of them again.
-//! What a start makes of the disk: `recover`; without a server: `check`, `repair`. Guards I5 and I10.
+//! `ring` is what `always` fsyncs in place of the log's file. What a start makes of the disk:
+//! `recover`; without a server: `check`, `repair`. Guards I5 and I10.
 
 pub mod annotation;
 pub mod attached;
@@ -20,6 +21,7 @@ mod probe;
 pub mod recover;
 pub mod repair;
 pub mod replay;
+pub mod ring;
 #[cfg(test)]
 mod sample_log;
 pub mod scan;
