@@ -28,6 +28,14 @@ pub fn fsync_failed(path: &Path, error: &io::Error) -> EngineError {
     EngineError { hint: hint.to_owned(), is_retryable: true, ..made }
 }
 
+/// The commit ring cannot be made or takes no more.
+pub fn ring_failed(error: EngineError) -> EngineError {
+    let hint = "Nothing is lost, and writes go on: the log's own file is fsynced for each group now, \
+                which is slower. Look at the disk and the kernel log; the ring is tried again when \
+                the log goes on in its next file (BGREWRITEAOF).";
+    EngineError { hint: hint.to_owned(), ..error }
+}
+
 /// Somebody waited for a log that has failed.
 pub fn log_failed() -> EngineError {
     EngineError::new(

@@ -5,13 +5,14 @@
 //! ```text
 //! append        nothing of it on disk, no reply has left
 //! write(2)      SIGKILL loses nothing of it; a power cut may
-//! fdatasync     nothing loses it
+//! fdatasync     nothing loses it: of the file, or under `always` of the ring (`ring_side`)
 //! ```
 //! Guards I5 and I10: a reply that shows a byte leaves after the line that the policy names.
 
 mod failures;
 mod figures;
 mod pace;
+mod ring_side;
 mod sink;
 mod tail;
 mod writer;

@@ -20,8 +20,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Segment;
+use super::ring_side::{Group, Opening, RingSide};
 use super::tail::{Piece, Tail};
 use crate::aof::annotation::{Checksum, FIELD_BYTES};
+use crate::error::Result;
 use crate::failpoint;
 
 /// A buffer up to this size is filled again after it was written.
@@ -53,6 +55,11 @@ pub struct Fsync {
     pub since: Option<Instant>,
     /// When it began.
     pub started: Instant,
+    /// The ring makes it durable, and the file follows later; `None`: the file.
+    group: Option<Group>,
+    /// Why the ring did not, and the file was fsynced all the same.
+    ring_error: Option<io::Error>,
+    opening: Opening,
 }
 
 /// The file, and what waits for it.
@@ -65,16 +72,19 @@ pub struct Sink {
     sent: usize,
     checksum: Checksum,
     spare: Vec<u8>,
-    /// Gate offsets: what files have, and what of it is fsynced.
+    /// Gate offsets: what files have, what of it is durable (in the file, or in the ring), and what is
+    /// in the file.
     pub written: u64,
     /// See `written`.
     pub fsynced: u64,
+    file_fsynced: u64,
+    ring: RingSide,
     /// When the oldest byte was written that no fsync holds or is about to hold; while one runs:
     /// the oldest since it began.
     pub unsynced_since: Option<Instant>,
     /// The same of the fsync that runs.
     pub syncing_since: Option<Instant>,
-    /// When the last fsync began.
+    /// When the last fsync of the file began.
     pub synced_at: Option<Instant>,
     /// The last write failed; when to try again.
     retry_at: Option<Instant>,
@@ -89,6 +99,7 @@ impl Sink {
     /// A sink for a file that is empty; the log begins at gate offset `end`.
     pub fn new(segment: Segment, end: u64) -> Self {
         Self {
+            ring: RingSide::new(&segment, end),
             file: Arc::new(segment.file),
             path: segment.path,
             epoch: segment.epoch,
@@ -98,6 +109,7 @@ impl Sink {
             spare: Vec::new(),
             written: end,
             fsynced: end,
+            file_fsynced: end,
             unsynced_since: None,
             syncing_since: None,
             synced_at: None,
@@ -138,9 +150,24 @@ impl Sink {
         self.queue.front().is_some_and(|piece| piece.segment.is_some())
     }
 
-    /// Whether the file has bytes that are not fsynced.
+    /// Whether bytes were written that nothing holds yet.
     pub fn is_unsynced(&self) -> bool {
         self.fsynced < self.written
+    }
+
+    /// Whether the file has bytes that are not fsynced in it.
+    pub fn is_file_behind(&self) -> bool {
+        self.file_fsynced < self.written
+    }
+
+    /// Whether something is durable that the file does not hold: the ring does.
+    pub fn is_ring_ahead(&self) -> bool {
+        self.file_fsynced < self.fsynced
+    }
+
+    /// Whether groups are to go into a ring.
+    pub fn want_ring(&mut self, is_wanted: bool) {
+        self.ring.want(is_wanted);
     }
 
     /// Since when there is something that no fsync holds.
@@ -179,7 +206,7 @@ impl Sink {
         }
         while let Some(piece) = self.queue.front() {
             if piece.segment.is_some() {
-                if self.is_unsynced() {
+                if self.is_file_behind() {
                     return Written::NeedsFsync;
                 }
                 if let Err(error) = failpoint::hit("aof.switch") {
@@ -189,9 +216,11 @@ impl Sink {
                 self.open_next();
                 continue;
             }
-            let (sent, error) = write_some(&self.file, &piece.bytes[self.sent..]);
-            self.sent += sent;
+            let rest = &piece.bytes[self.sent..];
+            let (sent, error) = write_some(&self.file, rest);
             self.written += sent as u64;
+            self.ring.note(&rest[..sent], self.written);
+            self.sent += sent;
             if sent > 0 && self.unsynced_since.is_none() {
                 self.unsynced_since = Some(now);
             }
@@ -221,15 +250,25 @@ impl Sink {
         let Some(piece) = self.queue.front_mut() else { return };
         if let Some(segment) = piece.segment.take() {
             self.file_begins_at = piece.start;
+            self.ring.go_on_in(&segment, piece.start);
             self.file = Arc::new(segment.file);
             self.path = segment.path;
             self.epoch = segment.epoch;
         }
     }
 
-    /// Begin an fsync of all that is written.
-    pub fn begin_fsync(&mut self, now: Instant) -> Fsync {
-        self.synced_at = Some(now);
+    /// Begin to make all durable that is written: in the ring if that will do, else in the file.
+    pub fn begin_fsync(&mut self, now: Instant, may_use_ring: bool) -> Fsync {
+        let group = match may_use_ring && self.is_unsynced() {
+            true => self.ring.take_group(self.fsynced, self.epoch, self.file_begins_at),
+            false => None,
+        };
+        let mut opening = Opening::Not;
+        if group.is_none() {
+            self.synced_at = Some(now);
+            self.ring.forget(self.written);
+            opening = self.ring.opening();
+        }
         self.syncing_since = self.unsynced_since.take();
         Fsync {
             file: Arc::clone(&self.file),
@@ -237,21 +276,34 @@ impl Sink {
             upto: self.written,
             since: self.syncing_since,
             started: now,
+            group,
+            ring_error: None,
+            opening,
         }
     }
 
     /// An fsync has ended. Of an epoch that a base took the place of meanwhile, nobody asks.
-    pub fn end_fsync(&mut self, fsync: &Fsync, is_durable: bool) {
-        if fsync.epoch != self.epoch {
-            return;
+    ///
+    /// # Errors
+    /// The ring's: the file alone is fsynced from now on. Nothing is lost by that.
+    pub fn end_fsync(&mut self, fsync: Fsync, is_durable: bool) -> Result<()> {
+        let is_of_the_file = fsync.group.is_none() || fsync.ring_error.is_some();
+        let returned = fsync.group.map(|it| self.ring.give_back(it, fsync.ring_error.as_ref()));
+        let opened = self.ring.take_opened(fsync.opening);
+        if fsync.epoch == self.epoch {
+            self.is_delay_noted = false;
+            if is_durable {
+                self.fsynced = self.fsynced.max(fsync.upto);
+                self.syncing_since = None;
+            } else {
+                self.is_lost = true;
+            }
+            if is_durable && is_of_the_file {
+                self.file_fsynced = self.file_fsynced.max(fsync.upto);
+                self.ring.restart();
+            }
         }
-        self.is_delay_noted = false;
-        if is_durable {
-            self.fsynced = self.fsynced.max(fsync.upto);
-            self.syncing_since = None;
-        } else {
-            self.is_lost = true;
-        }
+        returned.unwrap_or(Ok(())).and(opened)
     }
 
     /// A base holds all before `epoch`: go on there. What waits for files of earlier epochs is
@@ -267,7 +319,8 @@ impl Sink {
         let start = self.queue.front()?.start;
         self.open_next();
         self.sent = 0;
-        (self.written, self.fsynced) = (start, start);
+        (self.written, self.fsynced, self.file_fsynced) = (start, start, start);
+        self.ring.forget(start);
         (self.unsynced_since, self.syncing_since) = (None, None);
         (self.retry_at, self.is_lost) = (None, false);
         Some(start)
@@ -275,22 +328,35 @@ impl Sink {
 }
 
 impl Fsync {
-    /// Make it: fdatasync, which the length of the file is part of.
+    /// Make it: in the ring, or by an fdatasync of the file, which its length is part of. The file is
+    /// fsynced as well when the ring fails.
     ///
     /// # Errors
-    /// The operating system's. What is on the disk is unknown then, and asking again would be told
-    /// that all is well.
-    pub fn run(&self) -> io::Result<()> {
+    /// The operating system's, of the file. What is on the disk is unknown then, and asking again
+    /// would be told that all is well.
+    pub fn run(&mut self) -> io::Result<()> {
         failpoint::hit("aof.fsync")?;
-        loop {
-            // SAFETY: a system call on our own descriptor, no memory involved.
-            if unsafe { libc::fdatasync(self.file.as_raw_fd()) } == 0 {
-                return failpoint::hit("aof.fsynced");
+        if let Some(group) = &mut self.group {
+            match group.commit() {
+                Ok(()) => return failpoint::hit("aof.fsynced"),
+                Err(error) => self.ring_error = Some(error),
             }
-            let error = io::Error::last_os_error();
-            if error.kind() != io::ErrorKind::Interrupted {
-                return Err(error);
-            }
+        }
+        fdatasync(&self.file)?;
+        self.opening.run();
+        failpoint::hit("aof.fsynced")
+    }
+}
+
+fn fdatasync(file: &File) -> io::Result<()> {
+    loop {
+        // SAFETY: a system call on our own descriptor, no memory involved.
+        if unsafe { libc::fdatasync(file.as_raw_fd()) } == 0 {
+            return Ok(());
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
         }
     }
 }

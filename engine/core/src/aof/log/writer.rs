@@ -8,7 +8,9 @@
 //!                                                                           2 s old: fsynced
 //! no          the same                          only when asked             written
 //! always      the thread                        the thread, as soon as a    fsynced
-//!                                               group is there (`pace`)
+//!                                               group is there (`pace`): of
+//!                                               the ring; of the file each
+//!                                               second, or if that is full
 //! ```
 //! Locks: the engine's, then the tail's; the sink's, then the tail's. Nobody holds the sink's while
 //! an fsync runs, and nobody takes it under the engine lock.
@@ -243,12 +245,14 @@ impl Writer {
         if !self.is_fsync_due(&sink, now) {
             return Some(self.sleep(&sink, now));
         }
-        let fsync = sink.begin_fsync(now);
+        let is_grouped = self.settings().is_each_fsynced() && !self.is_ending();
+        let may_use_ring = is_grouped && !sink.is_at_switch() && !is_second_over(&sink, now);
+        let mut fsync = sink.begin_fsync(now, may_use_ring);
         drop(sink);
         self.figures.is_fsync_running.store(true, Ordering::Relaxed);
         let outcome = fsync.run();
         self.figures.is_fsync_running.store(false, Ordering::Relaxed);
-        self.settle(&fsync, outcome);
+        self.settle(fsync, outcome);
         None
     }
 
@@ -269,16 +273,19 @@ impl Writer {
     }
 
     /// What an fsync's end means.
-    fn settle(&self, fsync: &Fsync, outcome: io::Result<()>) {
+    fn settle(&self, fsync: Fsync, outcome: io::Result<()>) {
         let now = Instant::now();
         let took = now - fsync.started;
         self.figures.fsync.observe(took);
         let mut sink = self.sink.lock();
         self.pace.lock().settle(sink.fsynced..fsync.upto, self.gate.appended(), took);
-        sink.end_fsync(fsync, outcome.is_ok());
+        let since = fsync.since;
+        if let Err(error) = sink.end_fsync(fsync, outcome.is_ok()) {
+            self.events.log_error("aof_ring_failed", &error);
+        }
         match outcome {
             Ok(()) => {
-                if let Some(since) = fsync.since {
+                if let Some(since) = since {
                     self.figures.write_to_fsync.observe(now - since);
                 }
                 let upto = self.releasable(&mut sink, now);
@@ -293,20 +300,21 @@ impl Writer {
     }
 
     fn is_fsync_due(&self, sink: &Sink, now: Instant) -> bool {
-        if sink.is_lost() || !sink.is_unsynced() {
+        if sink.is_lost() || !sink.is_file_behind() {
             return false;
         }
         let settings = self.settings();
-        let is_second_over = sink.synced_at.is_none_or(|at| now.duration_since(at) >= EVERY);
-        settings.is_each_fsynced()
-            || (settings.is_fsynced_by_time() && is_second_over)
+        let is_timed = settings.is_fsynced_by_time() || sink.is_ring_ahead();
+        (settings.is_each_fsynced() && sink.is_unsynced())
+            || (is_timed && is_second_over(sink, now))
             || self.asked.load(Ordering::Acquire) > sink.fsynced
             || sink.is_at_switch()
             || self.is_ending()
     }
 
     fn sleep(&self, sink: &Sink, now: Instant) -> Duration {
-        let is_timed = sink.is_unsynced() && self.settings().is_fsynced_by_time();
+        let is_timed =
+            sink.is_ring_ahead() || (sink.is_file_behind() && self.settings().is_fsynced_by_time());
         let fsync_at = sink.synced_at.filter(|_| is_timed).map(|at| at + EVERY);
         let next = [fsync_at, sink.retry_at()].into_iter().flatten().min();
         next.map_or(EVERY, |at| at.saturating_duration_since(now)).min(EVERY)
@@ -320,6 +328,7 @@ impl Writer {
             return;
         }
         let was_failing = sink.is_write_failing();
+        sink.want_ring(self.settings().is_each_fsynced());
         match sink.write(now, self.is_ending()) {
             Written::NeedsFsync => self.wake(),
             Written::Failed(error) => self.fail(sink, &error, was_failing),
@@ -458,4 +467,9 @@ impl Writer {
         drop(self.bell.lock());
         self.progress.notify_all();
     }
+}
+
+/// Whether the file was not fsynced for a second.
+fn is_second_over(sink: &Sink, now: Instant) -> bool {
+    sink.synced_at.is_none_or(|at| now.duration_since(at) >= EVERY)
 }

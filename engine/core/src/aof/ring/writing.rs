@@ -4,7 +4,7 @@
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{BLOCK_BYTES, HEAD_BYTES, Nonce, RING_BYTES, Record, first_block};
 use crate::durable;
@@ -18,6 +18,7 @@ const FILE_MODE: u32 = 0o640;
 /// A ring that is written to.
 #[derive(Debug)]
 pub struct Ring {
+    path: PathBuf,
     file: File,
     nonce: Nonce,
     /// Where the next record begins.
@@ -42,7 +43,7 @@ impl Ring {
         fill_random(&mut nonce);
         file.write_all_at(&first_block(nonce), 0).map_err(wrap)?;
         file.sync_all().map_err(wrap)?;
-        Ok(Self { file, nonce, at: BLOCK_BYTES, buffer: Vec::new() })
+        Ok(Self { path: path.to_owned(), file, nonce, at: BLOCK_BYTES, buffer: Vec::new() })
     }
 
     /// A file of a ring's length, and whether it was not there.
@@ -56,6 +57,11 @@ impl Ring {
             file.write_all_at(&vec![0; RING_BYTES], 0)?; // a hole would have no blocks
         }
         Ok((file, is_new))
+    }
+
+    /// Where it stands.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Whether a group of so many bytes has room.
