@@ -59,7 +59,7 @@ Stats (`Engine.stats`), one JSON object:
     STATS_LOG = {"is_on": bool, "position": POSITION or null, "fsynced_position": POSITION or null,
                  "fsync_lag_seconds": x, "fsync_histogram": HISTOGRAM,
                  "write_to_fsync_histogram": HISTOGRAM, "unsynced_bytes": n, "buffered_bytes": n,
-                 "writes_total": n, "delayed_fsyncs_total": n,
+                 "writes_total": n, "ring_fsyncs_total": n, "delayed_fsyncs_total": n,
                  "errors": {"disk_full": n, "write": n, "fsync": n}, "size_bytes": n,
                  "base_size_bytes": n, "incremental_size_bytes": n,
                  "rewrites": {"ok": n, "failed": n, "in_progress": bool, "last_seconds": n or null}}

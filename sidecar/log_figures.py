@@ -42,6 +42,11 @@ HISTOGRAMS: tuple[tuple[str, str, str], ...] = (
 COUNTERS: tuple[tuple[str, str, str], ...] = (
     ("perdure_aof_writes_total", "Writes to the log's file.", "writes_total"),
     (
+        "perdure_aof_ring_fsyncs_total",
+        "Fsyncs of the commit ring in place of the log's file (`appendfsync always`).",
+        "ring_fsyncs_total",
+    ),
+    (
         "perdure_aof_delayed_fsyncs_total",
         "Fsyncs that took so long that replies waited for them.",
         "delayed_fsyncs_total",

@@ -19,6 +19,7 @@ TYPES = {
     "perdure_aof_fsync_duration_seconds": "histogram",
     "perdure_aof_enabled": "gauge",
     "perdure_aof_writes": "counter",
+    "perdure_aof_ring_fsyncs": "counter",
     "perdure_aof_delayed_fsyncs": "counter",
     "perdure_aof_errors": "counter",
     "perdure_aof_unsynced_bytes": "gauge",

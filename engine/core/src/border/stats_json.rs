@@ -140,6 +140,7 @@ fn log(shared: &Shared) -> Value {
         "unsynced_bytes": read(&figures.unsynced_bytes),
         "buffered_bytes": read(&figures.buffered_bytes),
         "writes_total": read(&figures.writes_total),
+        "ring_fsyncs_total": read(&figures.ring_fsyncs_total),
         "delayed_fsyncs_total": read(&figures.delayed_fsyncs_total),
         "errors": {
             "disk_full": read(&figures.disk_full_errors_total),

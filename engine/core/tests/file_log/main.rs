@@ -9,6 +9,7 @@ mod support;
 mod content;
 mod failures;
 mod policy;
+mod ring;
 mod rotation;
 mod setting;
 mod waiting;

@@ -54,7 +54,7 @@ impl Logged {
             std::env::temp_dir().join(format!("perdure-file-log-{}-{number}", std::process::id()));
         std::fs::create_dir_all(&directory).unwrap();
         let server = Server::start_with(1, clock, |config| config.save = Vec::new());
-        let first = segment(&directory.join("1"), EPOCH);
+        let first = segment(&place(&directory, "1"), EPOCH);
         let log = FileLog::start(&server.shared, first, settings(policy)).unwrap();
         server.shared.state.lock().effects.attach_file(Arc::clone(&log));
         Self { log, server, directory, _alone: alone }
@@ -62,13 +62,18 @@ impl Logged {
 
     /// Go on in another file, as a rewrite does.
     pub fn switch_to(&self, name: &str, epoch: u64) -> LogPosition {
-        let next = segment(&self.directory.join(name), epoch);
+        let next = segment(&place(&self.directory, name), epoch);
         self.server.shared.state.lock().effects.switch_log(&self.log, next)
     }
 
     /// What a file holds now.
     pub fn bytes(&self, name: &str) -> Vec<u8> {
-        std::fs::read(self.directory.join(name)).unwrap()
+        std::fs::read(place(&self.directory, name)).unwrap()
+    }
+
+    /// The ring; empty if there is none.
+    pub fn ring(&self) -> Vec<u8> {
+        std::fs::read(self.directory.join("log.ring")).unwrap_or_default()
     }
 
     /// A file with nothing but what the annotations do not account for checked.
@@ -110,6 +115,11 @@ impl Logged {
         self.server.shared.stats.log.fsync.read().count
     }
 
+    /// Those of them that were the ring's.
+    pub fn ring_fsyncs(&self) -> u64 {
+        self.server.shared.stats.log.ring_fsyncs_total.load(SeqCst)
+    }
+
     /// Whether an event of that name was logged; takes all events.
     pub fn wait_for_event(&self, name: &str) {
         let wanted = format!("\"name\":\"{name}\"");
@@ -128,6 +138,11 @@ impl Drop for Logged {
         let _ = self.log.stop();
         let _ = std::fs::remove_dir_all(&self.directory);
     }
+}
+
+/// The incremental of that number.
+fn place(directory: &Path, number: &str) -> PathBuf {
+    directory.join(format!("log.{number}.incr.aof"))
 }
 
 /// A new file for a log.

@@ -43,6 +43,8 @@ pub struct LogFigures {
     pub fsync: DurationCounts,
     /// At each fsync: the age of the oldest write that it made durable.
     pub write_to_fsync: DurationCounts,
+    /// Fsyncs of the commit ring, in place of the file's (`always`).
+    pub ring_fsyncs_total: AtomicU64,
     /// Writes to the file (system calls).
     pub writes_total: AtomicU64,
     /// Fsyncs that took so long that replies waited for them (`aof_delayed_fsync`).
@@ -73,6 +75,7 @@ impl Default for LogFigures {
         Self {
             fsync: DurationCounts::default(),
             write_to_fsync: DurationCounts::default(),
+            ring_fsyncs_total: AtomicU64::default(),
             writes_total: AtomicU64::default(),
             delayed_fsyncs_total: AtomicU64::default(),
             disk_full_errors_total: AtomicU64::default(),

@@ -287,7 +287,7 @@ impl Sink {
     /// # Errors
     /// The ring's: the file alone is fsynced from now on. Nothing is lost by that.
     pub fn end_fsync(&mut self, fsync: Fsync, is_durable: bool) -> Result<()> {
-        let is_of_the_file = fsync.group.is_none() || fsync.ring_error.is_some();
+        let is_of_the_file = !fsync.is_of_the_ring();
         let returned = fsync.group.map(|it| self.ring.give_back(it, fsync.ring_error.as_ref()));
         let opened = self.ring.take_opened(fsync.opening);
         if fsync.epoch == self.epoch {
@@ -328,6 +328,11 @@ impl Sink {
 }
 
 impl Fsync {
+    /// Whether the ring made it durable.
+    pub fn is_of_the_ring(&self) -> bool {
+        self.group.is_some() && self.ring_error.is_none()
+    }
+
     /// Make it: in the ring, or by an fdatasync of the file, which its length is part of. The file is
     /// fsynced as well when the ring fails.
     ///

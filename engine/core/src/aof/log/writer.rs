@@ -277,6 +277,9 @@ impl Writer {
         let now = Instant::now();
         let took = now - fsync.started;
         self.figures.fsync.observe(took);
+        if fsync.is_of_the_ring() {
+            self.figures.ring_fsyncs_total.fetch_add(1, Ordering::Relaxed);
+        }
         let mut sink = self.sink.lock();
         self.pace.lock().settle(sink.fsynced..fsync.upto, self.gate.appended(), took);
         let since = fsync.since;
