@@ -2,7 +2,8 @@
 //! come before the C library's, so the engine in here calls these. They pass everything on, and note
 //! for the files below one folder what was made durable and what was not, in a trace that outlives a
 //! SIGKILL; `power` makes of it what a power cut would have left. Every file gets a second name in a
-//! folder beside (the graves), so that a file which was replaced can come back.
+//! folder beside (the graves), so that a file which was replaced can come back, and bytes that are
+//! overwritten by `pwrite` are kept there. `write` is not seen: it only makes files longer here.
 //!
 //! It also runs in the engine's fork child: no allocation, no lock, and the trace is opened for each
 //! event, since the child closes every descriptor that it does not know.
@@ -16,7 +17,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use libc::{c_char, c_int, c_uint, c_void, mode_t, off_t};
+use libc::{c_char, c_int, c_uint, c_void, mode_t, off_t, size_t, ssize_t};
 
 /// What happened.
 pub mod kind {
@@ -32,21 +33,36 @@ pub mod kind {
     pub const TRUNCATED: u64 = 6;
     pub const SYNC_BEGUN: u64 = 7;
     pub const SYNC_ENDED: u64 = 8;
+    /// A piece of a file is about to be overwritten; the old bytes are among the graves.
+    pub const OVERWRITING: u64 = 9;
+    /// All pieces of that serial are, as far as the call came.
+    pub const OVERWRITTEN: u64 = 10;
 }
 
+/// Which copy of a file holds what was overwritten in it, piece after piece; no serial is this.
+pub const OVERWRITTEN_COPY: u64 = 0;
+
 const NAME_BYTES: usize = 96;
+/// A file's bytes reach the disk in these.
+pub const SECTOR_BYTES: usize = 512;
+/// Old bytes that one event tells of, at the most.
+const PIECE_BYTES: usize = 32 * SECTOR_BYTES;
 
 /// One line of the trace.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct Event {
     pub kind: u64,
-    /// Which fsync, or which copy.
+    /// Which fsync, which overwrite, or which copy.
     pub serial: u64,
     pub inode: u64,
     pub directory: u64,
     pub other_directory: u64,
+    /// Of the file, or of the piece.
     pub size: u64,
+    /// Where the piece stands, in the file and in the copy.
+    pub offset: u64,
+    pub kept_at: u64,
     pub is_directory: u64,
     name: [u8; NAME_BYTES],
     other_name: [u8; NAME_BYTES],
@@ -55,9 +71,10 @@ pub struct Event {
 pub const EVENT_BYTES: usize = size_of::<Event>();
 
 impl Event {
-    fn of(kind: u64) -> Self {
+    pub fn of(kind: u64) -> Self {
         let (name, other_name) = ([0; NAME_BYTES], [0; NAME_BYTES]);
-        let (serial, inode, directory, other_directory, size, is_directory) = (0, 0, 0, 0, 0, 0);
+        let (serial, inode, directory, other_directory, is_directory) = (0, 0, 0, 0, 0);
+        let (size, offset, kept_at) = (0, 0, 0);
         Self {
             kind,
             serial,
@@ -65,6 +82,8 @@ impl Event {
             directory,
             other_directory,
             size,
+            offset,
+            kept_at,
             is_directory,
             name,
             other_name,
@@ -433,4 +452,77 @@ pub extern "C" fn ftruncate(fd: c_int, length: off_t) -> c_int {
 #[unsafe(no_mangle)]
 pub extern "C" fn ftruncate64(fd: c_int, length: off_t) -> c_int {
     truncate_any(fd, length)
+}
+
+fn overwrite_any(fd: c_int, bytes: *const c_void, count: size_t, offset: off_t) -> ssize_t {
+    // SAFETY: the caller's bytes and numbers.
+    let run = || unsafe { libc::syscall(libc::SYS_pwrite64, fd, bytes, count, offset) as ssize_t };
+    let Some((trace, found)) = TRACE.get().zip(stat_of_open(fd)) else { return run() };
+    let mut event = Event::of(kind::OVERWRITING);
+    (event.serial, event.inode) = (next_serial(), found.st_ino);
+    let number = |it: off_t| u64::try_from(it).unwrap_or(0);
+    let end = number(found.st_size).min(number(offset) + count as u64);
+    keep_overwritten(trace, &mut event, number(offset), end);
+    let written = run();
+    // Also when it failed: from here on an fsync makes sure what stands there.
+    event.kind = kind::OVERWRITTEN;
+    if event.size > 0 {
+        note(trace, &event);
+    }
+    written
+}
+
+/// Keep what stands in the event's file from `at` to `end`, read by its name among the graves: who
+/// writes it may have opened it for that alone.
+fn keep_overwritten(trace: &Trace, event: &mut Event, mut at: u64, end: u64) {
+    let from = grave(trace, event.inode, None);
+    let to = grave(trace, event.inode, Some(OVERWRITTEN_COPY));
+    let append = libc::O_WRONLY | libc::O_CREAT | libc::O_APPEND | libc::O_CLOEXEC;
+    let (here, read) = (libc::AT_FDCWD, libc::O_RDONLY | libc::O_CLOEXEC);
+    let mut piece = [0_u8; PIECE_BYTES];
+    // SAFETY: C strings, plain numbers, and a buffer that is as long as what is asked for.
+    unsafe {
+        let from = libc::syscall(libc::SYS_openat, here, from.as_ptr(), read, 0) as c_int;
+        if from < 0 {
+            return; // not below the root
+        }
+        let to = libc::syscall(libc::SYS_openat, here, to.as_ptr(), append, 0o600) as c_int;
+        while at < end {
+            let whole = PIECE_BYTES - at as usize % SECTOR_BYTES; // pieces split no sector
+            let wanted = whole.min((end - at) as usize);
+            let got = libc::syscall(libc::SYS_pread64, from, piece.as_mut_ptr(), wanted, at);
+            let Some(got) = usize::try_from(got).ok().filter(|got| *got > 0) else { break };
+            libc::syscall(libc::SYS_write, to, piece.as_ptr(), got);
+            let behind = libc::syscall(libc::SYS_lseek, to, 0, libc::SEEK_CUR) as u64;
+            (event.offset, event.size, event.kept_at) = (at, got as u64, behind - got as u64);
+            note(trace, event);
+            at += got as u64;
+        }
+        libc::syscall(libc::SYS_close, from);
+        libc::syscall(libc::SYS_close, to);
+    }
+}
+
+/// # Safety
+/// As the C library's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pwrite(
+    fd: c_int,
+    bytes: *const c_void,
+    count: size_t,
+    offset: off_t,
+) -> ssize_t {
+    overwrite_any(fd, bytes, count, offset)
+}
+
+/// # Safety
+/// As the C library's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pwrite64(
+    fd: c_int,
+    bytes: *const c_void,
+    count: size_t,
+    offset: off_t,
+) -> ssize_t {
+    overwrite_any(fd, bytes, count, offset)
 }

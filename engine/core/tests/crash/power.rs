@@ -1,12 +1,13 @@
 //! What a power cut leaves: of a trace (`disk`) and the files that a SIGKILL left, the names whose
 //! directory was fsynced and the bytes whose file was fsynced are sure; the rest is there, gone, or
-//! there in part, as the draw says.
+//! there in part, as the draw says. What was overwritten since an fsync that succeeded began is, in
+//! each sector, as it was at any time from then on.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use crate::disk::{Event, kind};
+use crate::disk::{Event, OVERWRITTEN_COPY, SECTOR_BYTES, kind};
 use crate::harness::Random;
 
 /// A change of a directory's names.
@@ -21,8 +22,31 @@ struct Change {
 #[derive(Default)]
 struct Bytes {
     durable: u64,
-    /// Serials of copies from before the file was made shorter, as long as that is not sure.
-    truncated: Vec<u64>,
+    /// Copies from before the file was made shorter, as long as that is not sure: which event of the
+    /// trace it was, and the serial.
+    truncated: Vec<(usize, u64)>,
+    overwritten: Vec<Overwrite>,
+}
+
+/// A piece that was overwritten, as long as that is not sure.
+struct Overwrite {
+    /// Which event of the trace it was.
+    number: usize,
+    serial: u64,
+    offset: usize,
+    size: usize,
+    /// Where the old bytes stand in their copy.
+    kept_at: usize,
+    /// The call came back: an fsync from now on holds it.
+    has_ended: bool,
+}
+
+/// What an fsync under way holds, if it succeeds: so many of the changes, and of the file's
+/// truncations, and these overwrites.
+struct Begun {
+    changes: usize,
+    truncated: usize,
+    overwritten: Vec<u64>,
 }
 
 /// What stands in each directory.
@@ -35,15 +59,15 @@ struct Disk {
     directories: Vec<u64>,
     changes: Vec<Change>,
     files: HashMap<u64, Bytes>,
-    /// fsyncs under way: how many changes, and truncations of the file, there were at their begin.
-    begun: HashMap<u64, (usize, usize)>,
+    /// fsyncs under way.
+    begun: HashMap<u64, Begun>,
 }
 
 /// Build in `target` what a power cut would have left of `root`.
 pub fn cut(root: &Path, trace: &Path, graves: &Path, target: &Path, draw: &mut Random) {
     let mut disk = Disk::default();
-    for event in Event::read_all(&std::fs::read(trace).unwrap()) {
-        disk.take(&event);
+    for (number, event) in Event::read_all(&std::fs::read(trace).unwrap()).iter().enumerate() {
+        disk.take(number, event);
     }
     let chosen = disk.choose(draw);
     let mut names = std::mem::take(&mut disk.names);
@@ -63,7 +87,7 @@ pub fn cut(root: &Path, trace: &Path, graves: &Path, target: &Path, draw: &mut R
 }
 
 impl Disk {
-    fn take(&mut self, event: &Event) {
+    fn take(&mut self, number: usize, event: &Event) {
         let change =
             |directory, adds, removes| Change { directory, adds, removes, is_durable: false };
         let name = || (event.name(), event.inode);
@@ -93,27 +117,46 @@ impl Disk {
             }
             kind::TRUNCATED => {
                 let file = self.files.entry(event.inode).or_default();
-                file.truncated.push(event.serial);
+                file.truncated.push((number, event.serial));
             }
-            kind::SYNC_BEGUN => {
-                let truncated = self.files.get(&event.inode).map_or(0, |it| it.truncated.len());
-                self.begun.insert(event.serial, (self.changes.len(), truncated));
+            kind::OVERWRITING => {
+                let file = self.files.entry(event.inode).or_default();
+                file.overwritten.push(Overwrite::of(number, event));
             }
+            kind::OVERWRITTEN => {
+                let file = self.files.entry(event.inode).or_default();
+                let pieces = file.overwritten.iter_mut();
+                pieces.filter(|it| it.serial == event.serial).for_each(|it| it.has_ended = true);
+            }
+            kind::SYNC_BEGUN => self.begin_sync(event),
             kind::SYNC_ENDED => self.end_sync(event),
             other => panic!("event {other}"),
         }
     }
 
+    fn begin_sync(&mut self, event: &Event) {
+        let changes = self.changes.len();
+        let (mut truncated, mut overwritten) = (0, Vec::new());
+        if let Some(file) = self.files.get(&event.inode) {
+            truncated = file.truncated.len();
+            let ended = file.overwritten.iter().filter(|it| it.has_ended);
+            overwritten.extend(ended.map(|it| it.serial));
+        }
+        self.begun.insert(event.serial, Begun { changes, truncated, overwritten });
+    }
+
     fn end_sync(&mut self, event: &Event) {
-        let Some((changes, truncated)) = self.begun.remove(&event.serial) else { return };
-        for change in self.changes.iter_mut().take(changes) {
+        let Some(begun) = self.begun.remove(&event.serial) else { return };
+        for change in self.changes.iter_mut().take(begun.changes) {
             change.is_durable |= change.directory == event.inode;
         }
         let file = self.files.entry(event.inode).or_default();
         file.durable = file.durable.max(event.size);
-        if file.truncated.drain(..truncated.min(file.truncated.len())).next_back().is_some() {
+        let truncated = begun.truncated.min(file.truncated.len());
+        if file.truncated.drain(..truncated).next_back().is_some() {
             file.durable = event.size;
         }
+        file.overwritten.retain(|it| !begun.overwritten.contains(&it.serial));
     }
 
     /// Which changes reached the disk: those that are durable, and others.
@@ -156,12 +199,18 @@ impl Disk {
     fn content(&self, inode: u64, graves: &Path, draw: &mut Random) -> Vec<u8> {
         let nothing = Bytes::default();
         let file = self.files.get(&inode).unwrap_or(&nothing);
-        if let Some(serial) = file.truncated.first()
+        let copy = |serial: u64| std::fs::read(graves.join(format!("{inode}.{serial}"))).unwrap();
+        let old = || copy(OVERWRITTEN_COPY);
+        if let Some((number, serial)) = file.truncated.first()
             && draw.one_in(2)
         {
-            return std::fs::read(graves.join(format!("{inode}.{serial}"))).unwrap();
+            let mut bytes = copy(*serial);
+            let before = file.overwritten.partition_point(|it| it.number < *number);
+            take_back(&mut bytes, &file.overwritten[..before], old, draw);
+            return bytes;
         }
         let mut bytes = std::fs::read(graves.join(inode.to_string())).unwrap();
+        take_back(&mut bytes, &file.overwritten, old, draw);
         let durable = usize::try_from(file.durable).unwrap().min(bytes.len());
         let unsure = bytes.len() - durable;
         match draw.below(4) {
@@ -174,6 +223,59 @@ impl Disk {
             }
         }
         bytes
+    }
+}
+
+impl Overwrite {
+    fn of(number: usize, event: &Event) -> Self {
+        let [offset, size, kept_at] =
+            [event.offset, event.size, event.kept_at].map(|it| usize::try_from(it).unwrap());
+        Self { number, serial: event.serial, offset, size, kept_at, has_ended: false }
+    }
+
+    fn sectors(&self) -> std::ops::Range<usize> {
+        self.offset / SECTOR_BYTES..(self.offset + self.size).div_ceil(SECTOR_BYTES)
+    }
+
+    /// What was overwritten in a sector stands there again.
+    fn take_back(&self, sector: usize, bytes: &mut [u8], old: &[u8]) {
+        let from = self.offset.max(sector * SECTOR_BYTES);
+        let to = (self.offset + self.size).min((sector + 1) * SECTOR_BYTES).min(bytes.len());
+        if from < to {
+            let kept = self.kept_at + from - self.offset;
+            bytes[from..to].copy_from_slice(&old[kept..kept + to - from]);
+        }
+    }
+}
+
+/// Overwrites that never reached the disk, in each sector all from some one on: none of them, all,
+/// those since one moment, or for each sector as it comes.
+fn take_back(
+    bytes: &mut [u8],
+    overwritten: &[Overwrite],
+    old: impl FnOnce() -> Vec<u8>,
+    draw: &mut Random,
+) {
+    if overwritten.is_empty() {
+        return;
+    }
+    let old = old();
+    let how = draw.below(4);
+    let moment = draw.below(overwritten.len() + 1);
+    let sectors: BTreeSet<usize> = overwritten.iter().flat_map(Overwrite::sectors).collect();
+    for sector in sectors {
+        let here = |it: &&Overwrite| it.sectors().contains(&sector);
+        let there = match how {
+            0 => overwritten.len(),
+            1 => 0,
+            2 => moment,
+            _ => draw.below(overwritten.len() + 1),
+        };
+        overwritten[there..]
+            .iter()
+            .rev()
+            .filter(here)
+            .for_each(|it| it.take_back(sector, bytes, &old));
     }
 }
 
@@ -225,4 +327,74 @@ fn only_what_was_fsynced_is_there_after_every_cut() {
         outcomes.insert(format!("zeros {}", bytes.contains(&0)));
     }
     assert_eq!(outcomes.len(), 6, "{outcomes:?}");
+}
+
+/// The canary of overwrites. A process has one trace: this one is a process of its own.
+#[test]
+fn what_was_overwritten_is_old_or_new_until_it_is_fsynced() {
+    use std::os::unix::fs::FileExt as _;
+    const ALONE: &str = "PERDURE_CRASH_CANARY";
+    if std::env::var_os(ALONE).is_none() {
+        let name = "power::what_was_overwritten_is_old_or_new_until_it_is_fsynced";
+        let mut alone = std::process::Command::new(std::env::current_exe().unwrap());
+        let ended = alone.args(["--exact", name, "--nocapture"]).env(ALONE, "1").output().unwrap();
+        return assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    }
+    let home = crate::running::Dir::new();
+    let [root, events, graves, boot] =
+        ["root", "events", "graves", "boot"].map(|name| home.0.join(name));
+    std::fs::create_dir(&root).unwrap();
+    std::fs::write(root.join("ring"), [b'a'; 20 * 4096]).unwrap();
+    crate::disk::trace(&root, &events, &graves, &boot);
+    // Who can write it cannot read it here.
+    let ring = std::fs::OpenOptions::new().write(true).open(root.join("ring")).unwrap();
+    let write = |byte, from: usize, to: usize| {
+        ring.write_all_at(&vec![byte; to - from], from as u64).unwrap();
+    };
+    write(b'b', 0, 4096);
+    write(b'c', 3000, 4000);
+    ring.sync_data().unwrap();
+    write(b'd', 5000, 6000);
+    write(b'e', 5500, 20 * 4096 - 1); // more than one piece
+    let mut draw = Random::from_environment("overwrites");
+    let mut outcomes = BTreeSet::new();
+    for number in 0..200 {
+        let after = home.0.join(format!("after-{number}"));
+        cut(&root, &events, &graves, &after, &mut draw);
+        let bytes = std::fs::read(after.join("ring")).unwrap();
+        assert_eq!(bytes.len(), 20 * 4096);
+        let is_all = |byte, from: usize, to: usize| bytes[from..to].iter().all(|it| *it == byte);
+        assert!(is_all(b'b', 0, 3000) && is_all(b'c', 3000, 4000) && is_all(b'b', 4000, 4096));
+        assert!(is_all(b'a', 4096, 5000) && bytes.last() == Some(&b'a'), "not touched");
+        let sectors = bytes[6144..19 * 4096].chunks(SECTOR_BYTES);
+        let found: BTreeSet<u8> = sectors.clone().map(|sector| sector[0]).collect();
+        assert!(sectors.into_iter().all(|it| it.iter().all(|byte| *byte == it[0])), "one version");
+        outcomes
+            .insert(format!("wide {}", String::from_utf8(found.into_iter().collect()).unwrap()));
+        // The sector that both touched: from 5120, the later one from 5500.
+        outcomes.insert(format!("twice {}{}", bytes[5499] as char, bytes[5500] as char));
+        assert!(is_all(bytes[5120], 5120, 5500) && is_all(bytes[5500], 5500, 5632));
+    }
+    let wanted = ["twice aa", "twice dd", "twice de", "wide a", "wide ae", "wide e"];
+    assert_eq!(Vec::from_iter(&outcomes), wanted.iter().collect::<Vec<_>>());
+}
+
+#[test]
+fn an_fsync_holds_what_was_overwritten_before_it_began_and_only_if_it_succeeds() {
+    let mut disk = Disk::default();
+    let mut pending = |happens: &[(u64, u64)]| {
+        for (kind, serial) in happens {
+            let mut event = Event::of(*kind);
+            (event.serial, event.inode, event.size) = (*serial, 7, 512);
+            disk.take(0, &event);
+        }
+        disk.files[&7].overwritten.len()
+    };
+    assert_eq!(pending(&[(kind::OVERWRITING, 1), (kind::OVERWRITING, 1)]), 2, "two pieces");
+    assert_eq!(pending(&[(kind::SYNC_BEGUN, 2), (kind::OVERWRITTEN, 1)]), 2);
+    assert_eq!(pending(&[(kind::SYNC_ENDED, 2)]), 2, "it began too early");
+    assert_eq!(pending(&[(kind::SYNC_BEGUN, 3), (kind::OVERWRITING, 4)]), 3);
+    assert_eq!(pending(&[(kind::SYNC_BEGUN, 5), (kind::SYNC_ENDED, 3)]), 1);
+    assert_eq!(pending(&[(kind::OVERWRITTEN, 4), (kind::SYNC_BEGUN, 6)]), 1, "none ended");
+    assert_eq!(pending(&[(kind::SYNC_ENDED, 6)]), 0);
 }
