@@ -5,7 +5,7 @@
 //! named=TEXT           and whose own name has this in it
 //! from=FILE            calls count only while FILE exists (without it: from the start)
 //! counts=FILE          FILE holds the counters: one u64 in native order for each kind, then of all
-//! journal=FILE         a line for each call (see `shim`)
+//! journal=FILE         a line for each call, also on files of another name (see `shim`)
 //! KIND@N=FAULT         at the N-th call of this kind; N.. from there on, N..M up to the M-th
 //! KIND@N=FAULT,while:FILE   only while FILE exists
 //! ```

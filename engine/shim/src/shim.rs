@@ -1,5 +1,5 @@
 //! What the shim knows, and the judgement about one call. Made once, before `main`, and never freed.
-//! The journal has a line for each call below the folder:
+//! The journal has a line for each call below the folder, whatever the file's own name is:
 //!
 //! ```text
 //! KIND ERRNO SIZE PATH     ERRNO 0: it succeeded. SIZE: a file's length, after a write or truncate,
@@ -67,11 +67,15 @@ pub fn judge(kind: Kind, place: impl FnOnce() -> Place) -> (Verdict, Option<Call
     };
     let place = place();
     let errno = errno();
-    let (below, named) = (&shim.orders.below, &shim.orders.named);
-    let is_ours = place.is_below(below) && place.is_named(named);
+    let is_ours = place.is_below(&shim.orders.below);
     if !is_ours || !shim.orders.from.as_deref().is_none_or(is_there) {
         set_errno(errno);
         return (Verdict::Make, None);
+    }
+    let call = Call { shim, kind, place };
+    if !call.place.is_named(&shim.orders.named) {
+        set_errno(errno);
+        return (Verdict::Make, Some(call));
     }
     let count = |kind: Kind| shim.counts[kind as usize].fetch_add(1, Ordering::SeqCst) + 1;
     let (number, total) = (count(kind), count(Kind::Any));
@@ -84,7 +88,6 @@ pub fn judge(kind: Kind, place: impl FnOnce() -> Place) -> (Verdict, Option<Call
         (order.first..=order.last).contains(&number)
             && order.only_while.as_deref().is_none_or(is_there)
     });
-    let call = Call { shim, kind, place };
     set_errno(errno);
     match order.map(|order| &order.fault) {
         None => (Verdict::Make, Some(call)),

@@ -5,6 +5,7 @@
 
 mod preload;
 
+use std::os::unix::fs::FileExt as _;
 use std::process::Command;
 
 use preload::{Folder, Shim};
@@ -61,6 +62,61 @@ fn a_short_write_takes_half_and_a_kill_kills() {
     let shim = Shim::on(&folder.0).order("write@1=short").order("write@2=kill");
     assert_eq!(shell(&shim, &write).0, -1, "by a signal, at the second half");
     assert_eq!(std::fs::metadata(&file).unwrap().len(), 5);
+}
+
+/// Not a test of its own (nothing without the variable): overwrites the middle of a file in place
+/// and fdatasyncs it; its end is its exit code.
+#[test]
+fn overwrite() {
+    let Ok(path) = std::env::var("PERDURE_TEST_OVERWRITTEN") else { return };
+    let file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
+    let written = file.write_at(b"newnew", 3).and_then(|_| file.sync_data());
+    let errno = written.map_or_else(|error| error.raw_os_error().unwrap(), |()| 0);
+    std::process::exit(errno);
+}
+
+#[test]
+fn an_overwrite_of_a_named_file_goes_wrong_as_it_is_told() {
+    let [whole, untouched, half] = ["oldnewnewold", "oldoldoldold", "oldnewoldold"];
+    for (order, wanted, left, journal) in [
+        ("pwrite@2=EIO", Some(0), whole, "pwrite 0 12 PATH\nfdatasync 0 12 PATH\n"),
+        ("pwrite@1=EIO", Some(5), untouched, "pwrite 5 0 PATH\n"),
+        ("pwrite@1=ENOSPC", Some(28), untouched, "pwrite 28 0 PATH\n"),
+        ("pwrite@1=EINTR", Some(4), untouched, "pwrite 4 0 PATH\n"),
+        ("pwrite@1=short", Some(0), half, "pwrite 0 12 PATH\nfdatasync 0 12 PATH\n"),
+        ("pwrite@1=slow:5", Some(0), whole, "pwrite 0 12 PATH\nfdatasync 0 12 PATH\n"),
+        ("pwrite@1=kill", None, untouched, ""),
+        ("fdatasync@1=EIO", Some(5), whole, "pwrite 0 12 PATH\nfdatasync 5 0 PATH\n"),
+        ("fdatasync@1=kill", None, whole, "pwrite 0 12 PATH\n"),
+    ] {
+        for name in ["a.aof.ring", "a.aof.1.incr.aof"] {
+            let folder = Folder::new();
+            let file = folder.0.join(name);
+            std::fs::write(&file, untouched).unwrap();
+            let shim = Shim::on(&folder.0).order("named=aof.ring").order(order);
+            let mut command = Command::new(std::env::current_exe().unwrap());
+            command.args(["--exact", "overwrite"]).env("PERDURE_TEST_OVERWRITTEN", &file);
+            let code = shim.preload(&mut command).output().unwrap().status.code();
+            let found = std::fs::read_to_string(&file).unwrap();
+            let lines: String = shim
+                .journal()
+                .split_inclusive('\n')
+                .filter(|line| line.starts_with("pwrite") || line.starts_with("fdatasync"))
+                .collect();
+            let path = file.display().to_string();
+            if name == "a.aof.ring" {
+                assert_eq!((code, found.as_str()), (wanted, left), "{order}");
+                assert_eq!(lines, journal.replace("PATH", &path), "{order}");
+            } else {
+                assert_eq!((code, found.as_str()), (Some(0), whole), "{order}, another name");
+                assert_eq!(
+                    (lines.lines().count(), shim.count("any")),
+                    (2, 0),
+                    "{order}: a journal"
+                );
+            }
+        }
+    }
 }
 
 #[test]
