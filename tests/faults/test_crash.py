@@ -57,7 +57,7 @@ class Writer(threading.Thread):
 @pytest.mark.parametrize(
     ("policy", "step", "command"),
     [
-        ("always", "aof.fsync=kill@60", None),
+        ("always", "aof.ring_written=kill@60", None),
         ("everysec", "aof.written=kill@200", None),
         ("no", "aof.base_named=kill", "BGREWRITEAOF"),
         ("everysec", "aof.history_deleted=kill", "BGREWRITEAOF"),

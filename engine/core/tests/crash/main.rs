@@ -60,7 +60,7 @@ fn crash(test: &str, count: usize, is_power_cut: bool) {
     let mut everysec = [0; 3];
     while done < count {
         if cases.is_empty() {
-            cases = matrix::shuffled(&mut seeds);
+            cases = matrix::shuffled(&mut seeds, is_power_cut);
         }
         let lives = next_chain(&mut cases);
         let seed = seeds.draw();

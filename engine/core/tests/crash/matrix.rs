@@ -27,9 +27,17 @@ pub struct Case {
 
 pub const POLICIES: [&str; 3] = ["always", "everysec", "no"];
 
-/// Steps of writing, which any work goes with: hits up to this.
-const WRITING: &[(&str, usize)] =
-    &[("aof.write", 60), ("aof.written", 60), ("aof.fsync", 60), ("aof.fsynced", 60)];
+/// Steps of writing, which any work goes with: hits up to this. The log's own file is fsynced once
+/// a second, also under `always`: there the ring is fsynced for each group.
+const WRITING: &[(&str, usize)] = &[
+    ("aof.write", 60),
+    ("aof.written", 60),
+    ("aof.ring_write", 60),
+    ("aof.ring_written", 60),
+    ("aof.ring_fsynced", 60),
+    ("aof.fsync", 2),
+    ("aof.fsynced", 2),
+];
 const CHILD: &[(&str, usize)] = &[
     ("snapshot.fork", 2),
     ("snapshot.forked", 2),
@@ -100,6 +108,7 @@ const RESTORE: &[(&str, usize)] = &[
     ("aof.after_manifest", 1),
 ];
 const BOOT: &[(&str, usize)] = &[
+    ("aof.ring_filled", 1),
     ("aof.tail_kept", 1),
     ("aof.tail_cut", 1),
     ("aof.tail_fsynced", 1),
@@ -145,13 +154,23 @@ impl Work {
     }
 }
 
+/// Whether a step can come at all: the ring is for `always`, and after a SIGKILL the log's file lacks
+/// nothing that the ring has.
+fn is_possible(policy: &str, step: &str, is_power_cut: bool) -> bool {
+    match step {
+        "aof.ring_filled" => policy == "always" && is_power_cut,
+        _ => policy == "always" || !step.starts_with("aof.ring_"),
+    }
+}
+
 /// The cells of the matrix, each once, in a drawn order; one in eight at any moment instead of at a
 /// step.
-pub fn shuffled(draw: &mut Random) -> Vec<Case> {
+pub fn shuffled(draw: &mut Random, is_power_cut: bool) -> Vec<Case> {
     let mut cases = Vec::new();
     for policy in POLICIES {
         for work in Work::ALL {
-            for (step, hits) in work.steps() {
+            let steps = work.steps().into_iter();
+            for (step, hits) in steps.filter(|(it, _)| is_possible(policy, it, is_power_cut)) {
                 let hit = 1 + draw.below(hits);
                 let step = if draw.one_in(8) && work != Work::Boot { None } else { Some(step) };
                 cases.push(Case { policy, work, step, hit });

@@ -7,6 +7,7 @@
 
 #[path = "../preload/mod.rs"]
 mod preload;
+mod ring;
 #[path = "../../../core/tests/running/mod.rs"]
 mod running;
 mod server;
@@ -70,14 +71,19 @@ fn assert_survives(scenario: &Scenario) {
         info(&mut client, "aof_last_write_status") == "ok"
             && info(&mut client, "aof_rewrite_in_progress") == "0"
     });
+    assert_a_rewrite_goes_well(&server, &what);
+    load.wait_for_more(5);
+    assert_no_fsync_is_asked_for_again(&server, &what);
+    server.assert_nothing_is_lost(&load.end(), &what);
+}
+
+fn assert_a_rewrite_goes_well(server: &Server, what: &str) {
+    let mut client = server.client();
     assert!(client.command(&["BGREWRITEAOF"]).starts_with("+Background"), "{what}");
     wait_until("a rewrite goes well", || {
         info(&mut client, "aof_rewrite_in_progress") == "0"
             && info(&mut client, "aof_last_bgrewrite_status") == "ok"
     });
-    load.wait_for_more(5);
-    assert_no_fsync_is_asked_for_again(&server, &what);
-    server.assert_nothing_is_lost(&load.end(), &what);
 }
 
 /// Wait for the call that was named. There is a first one of each kind; whether there are more, a

@@ -57,12 +57,24 @@ impl Server {
     /// counted from [`Server::arm`] on, and go wrong as `order` says; in an order `{held}` stands for
     /// a file that is there until [`Server::mend`].
     pub fn start(policy: &str, named: &str, order: &str) -> Self {
+        Self::launch(policy, named, order, false)
+    }
+
+    /// The same, with calls counted from the process's start on.
+    pub fn start_armed(policy: &str, named: &str, order: &str) -> Self {
+        Self::launch(policy, named, order, true)
+    }
+
+    fn launch(policy: &str, named: &str, order: &str, is_armed: bool) -> Self {
         let (data, notes) = (Folder::new(), Folder::new());
         let shim = Shim::on(&data.0);
         let (armed, held) = (shim.file("armed"), shim.file("held"));
         let order = order.replace("{held}", held.to_str().unwrap());
         let shim = shim.order(&format!("named={named};from={};{order}", armed.display()));
         std::fs::write(held, "").unwrap();
+        if is_armed {
+            std::fs::write(armed, "").unwrap();
+        }
         let mut command = Command::new(std::env::current_exe().unwrap());
         command
             .args(["--exact", "server::engine_on_a_bad_disk"])
@@ -182,6 +194,13 @@ impl Load {
         let counts = self.acknowledged;
         self.threads.into_iter().for_each(|thread| thread.join().unwrap());
         counts.iter().map(|count| count.load(Ordering::Acquire)).collect()
+    }
+
+    /// The same for a server that a fault kills: the writers end by themselves, with the panic of
+    /// who reads from a dead one.
+    pub fn end_of_killed(self) -> Vec<u64> {
+        wait_until("the writers' end", || self.threads.iter().all(JoinHandle::is_finished));
+        self.counts()
     }
 }
 
