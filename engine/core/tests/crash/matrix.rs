@@ -27,16 +27,15 @@ pub struct Case {
 
 pub const POLICIES: [&str; 3] = ["always", "everysec", "no"];
 
-/// Steps of writing, which any work goes with: hits up to this. The log's own file is fsynced once
-/// a second, also under `always`: there the ring is fsynced for each group.
+/// Steps of writing, which any work goes with: hits up to this.
 const WRITING: &[(&str, usize)] = &[
     ("aof.write", 60),
     ("aof.written", 60),
     ("aof.ring_write", 60),
     ("aof.ring_written", 60),
     ("aof.ring_fsynced", 60),
-    ("aof.fsync", 2),
-    ("aof.fsynced", 2),
+    ("aof.fsync", 60),
+    ("aof.fsynced", 60),
 ];
 const CHILD: &[(&str, usize)] = &[
     ("snapshot.fork", 2),
