@@ -124,3 +124,33 @@ fn a_delayed_log_delays_every_pipelined_reply_but_loses_none() {
     released.join().unwrap();
     client.ask("GET k", "$4\r\n2999\r\n");
 }
+
+#[test]
+fn a_command_that_asks_where_the_log_ends_is_told_of_what_its_pipeline_wrote_before_it() {
+    let server = Server::start();
+    let log = server.attach_log();
+    let mut client = server.connect();
+    log.hold();
+    client.send(b"SET k v\r\nWAITAOF 1 0 0\r\nSET k w\r\n");
+    let blocked = &server.shared.stats.counters.blocked_clients;
+    wait_until("it waits", || blocked.load(SeqCst) == 1);
+    assert_eq!(log.asked(), log.bytes().len() as u64);
+    assert_eq!(server.shared.gate.appended(), log.asked());
+    log.release_all();
+    client.expect(b"+OK\r\n*2\r\n:1\r\n:0\r\n+OK\r\n");
+}
+
+#[test]
+fn of_a_pipeline_the_last_write_counts_for_a_later_waitaof() {
+    let server = Server::start();
+    let log = server.attach_log();
+    let mut client = server.connect();
+    log.hold();
+    client.send(b"SET k v\r\nSET k w\r\n");
+    wait_for_commands(&server, 2);
+    client.send(b"WAITAOF 1 0 0\r\n");
+    wait_for_commands(&server, 3);
+    assert_eq!(log.asked(), server.shared.gate.appended());
+    log.release_all();
+    client.expect(b"+OK\r\n+OK\r\n*2\r\n:1\r\n:0\r\n");
+}

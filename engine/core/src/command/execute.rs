@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use super::connection::{client_pause, transaction};
 use super::figures::{self, SlowEntry};
 use super::lookup::count;
-use super::table::spec::{BRIEF, FAST, LOADING, NO_MULTI, PROTECTED, SKIP_SLOWLOG, WRITE};
+use super::table::spec::{FAST, LOADING, NO_MULTI, PROTECTED, SKIP_SLOWLOG, WRITE};
 use super::table::{self, Resolved, Spec, resolve_known};
 use super::{Cx, Outcome, texts};
 use crate::config::Access;
@@ -55,7 +55,7 @@ impl Known {
     /// Whether it may run so long that the time read before it is old afterwards (DEBUG SLEEP,
     /// KEYS, EXEC, SAVE ...): all but those that Redis calls fast, and those that set one string.
     pub fn may_take_long(self) -> bool {
-        self.0.is_some_and(|spec| !spec.has(FAST) && !spec.has(BRIEF))
+        self.0.is_some_and(Spec::may_take_long)
     }
 }
 
@@ -156,6 +156,11 @@ impl Cx<'_> {
             return Outcome::WritesPaused;
         }
         self.session.info.last_command.store(spec.id, Ordering::Relaxed);
+        if spec.may_take_long()
+            && let Some(end) = self.state.effects.hand_over()
+        {
+            self.session.written_at = end; // it may ask where the log ends
+        }
         let dirty = self.state.effects.dirty;
         self.run(spec, args);
         let has_effects = self.state.effects.unit_commands() > 0;

@@ -157,6 +157,7 @@ impl Runner {
         let mut state = self.shared.state.lock();
         self.settings = Settings::new(&state.config);
         state.figures.open(count);
+        state.effects.open_batch();
         while executed < count && cut.is_none() && !session.is_closing {
             if executed % WINDOW == 0 {
                 let db = state.keyspace.db(session.db);
@@ -192,6 +193,9 @@ impl Runner {
             }
         }
         state.figures.close();
+        if let Some(end) = state.effects.close_batch() {
+            session.written_at = end;
+        }
         stamp.position = self.shared.gate.position();
         drop(state);
         cut

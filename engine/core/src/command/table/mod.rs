@@ -210,4 +210,25 @@ mod tests {
         assert!(find(b"").is_none());
         assert!(find(b"a-name-longer-than-any-command").is_none());
     }
+
+    #[test]
+    fn what_asks_where_the_log_ends_is_given_it_before() {
+        let names = [
+            "bgrewriteaof",
+            "bgsave",
+            "config",
+            "debug",
+            "exec",
+            "flushall",
+            "flushdb",
+            "info",
+            "save",
+            "shutdown",
+            "waitaof",
+        ];
+        for spec in names.map(|name| find(name.as_bytes()).unwrap()) {
+            let all = [spec].into_iter().chain(spec.subcommands);
+            all.for_each(|spec| assert!(spec.may_take_long(), "{}", spec.name));
+        }
+    }
 }

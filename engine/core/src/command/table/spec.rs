@@ -296,6 +296,11 @@ impl Spec {
     pub const fn has(&self, flags: Flags) -> bool {
         self.flags & flags == flags
     }
+    /// Whether it is neither among those that Redis calls fast nor sets one string. All that ask
+    /// where the log ends, or put another one in its place, are among these.
+    pub const fn may_take_long(&self) -> bool {
+        !self.has(FAST) && !self.has(BRIEF)
+    }
     /// Whether a call with `count` arguments, the name included, may run.
     pub const fn takes(&self, count: usize) -> bool {
         let least = self.arity.unsigned_abs() as usize;
