@@ -5,6 +5,7 @@
 //! dir/appenddirname/appendonly.aof.manifest      which files make up the log, and their order
 //!                   appendonly.aof.1.base.rdb    the data set at a cut (`.aof`: as plain commands)
 //!                   appendonly.aof.1.incr.aof    what followed, several of them in order
+//!                   appendonly.aof.ring          see `ring`
 //! ```
 
 use std::path::{Path, PathBuf};

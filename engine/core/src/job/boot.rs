@@ -14,7 +14,7 @@ use super::load::{note_loaded, switch};
 use super::open_log::{OpenLog, Opening, open_log};
 use super::save::mirror;
 use super::switch_log::log_busy;
-use crate::aof::recover::{self, Plan, PlannedLog, Source};
+use crate::aof::recover::{self, Note, Plan, PlannedLog, Source};
 use crate::aof::replay::{Stretch, replay};
 use crate::aof::state_file::StateFile;
 use crate::command::{Cx, Replayer};
@@ -71,10 +71,10 @@ pub struct BootOptions {
 pub fn load_at_boot(shared: &Arc<Shared>, options: &BootOptions) -> Result<Value> {
     let begun_at = Instant::now();
     let config = shared.state.lock().config.clone();
+    let filled = recover::fill(&config)?;
+    tell(shared, &filled);
     let plan = plan(&config, options)?;
-    for note in &plan.notes {
-        shared.events.log(note.level, note.name, &note.fields);
-    }
+    tell(shared, &plan.notes);
     let mut loading = Loading::new(shared, &plan.source);
     let loaded = loading.load(&config, &plan.source)?;
     let seconds = begun_at.elapsed().as_secs_f64();
@@ -105,6 +105,12 @@ pub fn load_at_boot(shared: &Arc<Shared>, options: &BootOptions) -> Result<Value
     note_figures(shared, &plan, &loaded, seconds);
     serve(shared, loaded, log)?;
     Ok(told)
+}
+
+fn tell(shared: &Shared, notes: &[Note]) {
+    for note in notes {
+        shared.events.log(note.level, note.name, &note.fields);
+    }
 }
 
 fn plan(config: &Config, options: &BootOptions) -> Result<Plan> {

@@ -12,7 +12,7 @@ use crate::running::{Dir, launch, options, start_with};
 use crate::{copy_of, digest, log_options, start_logged, turn};
 
 /// Steps of every start with a log.
-const STEPS: &[&str] = &[
+pub const STEPS: &[&str] = &[
     "aof.incr_created",
     "aof.write",
     "aof.written",
@@ -29,11 +29,11 @@ const STEPS: &[&str] = &[
     "aof.booted",
 ];
 const OF_FIRST_LOG: &[&str] = &["aof.directory_created"];
-const OF_TORN_LOG: &[&str] = &["aof.tail_kept", "aof.tail_cut", "aof.tail_fsynced"];
-const OF_KILLED_LOG: &[&str] = &["aof.closed"];
+pub const OF_TORN_LOG: &[&str] = &["aof.tail_kept", "aof.tail_cut", "aof.tail_fsynced"];
+pub const OF_KILLED_LOG: &[&str] = &["aof.closed"];
 const OF_SINGLE_FILE: &[&str] =
     &["aof.directory_created", "aof.upgrade_listed", "aof.upgrade_moved"];
-const OF_LEFTOVERS: &[&str] = &["aof.set_aside"];
+pub const OF_LEFTOVERS: &[&str] = &["aof.set_aside"];
 
 /// Not a test of its own (nothing without the variables): the process that is killed at a step.
 #[test]
@@ -57,7 +57,7 @@ fn kill_at(step: &str, dir: &Dir) {
 }
 
 /// Kill a start on a copy of `source` at each step, then start twice and write in between.
-fn check(source: &Dir, held: &str, steps: &[&[&str]]) {
+pub fn check(source: &Dir, held: &str, steps: &[&[&str]]) {
     for step in steps.iter().copied().flatten() {
         let dir = copy_of(&source.0);
         kill_at(step, &dir);
@@ -74,7 +74,7 @@ fn check(source: &Dir, held: &str, steps: &[&[&str]]) {
     }
 }
 
-fn killed_log() -> (Dir, String) {
+pub fn killed_log() -> (Dir, String) {
     let dir = Dir::new();
     let engine = start_logged(&dir);
     let mut client = engine.client();

@@ -7,6 +7,7 @@
 mod every_byte;
 mod killed;
 mod refusals;
+mod ring;
 #[path = "../running/mod.rs"]
 mod running;
 mod starts;

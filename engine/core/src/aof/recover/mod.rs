@@ -19,11 +19,14 @@ use serde_json::{Value, json};
 use super::gate::LogPosition;
 use super::layout::Layout;
 use super::manifest::{Listed, Manifest};
+use super::ring;
+use super::state_file::StateFile;
 use crate::config::Config;
 use crate::error::Result;
 use files::Files;
 use ground::Ground;
 pub use refusals::CODES;
+pub(super) use refusals::ring_differs;
 use settle::Repair;
 pub(super) use settle::{cut, set_aside};
 
@@ -116,8 +119,29 @@ impl Note {
     }
 }
 
+/// Before a plan: what a power cut took from the log's files is filled in from the commit ring, if
+/// this start reads the log. Gives what the operator should know.
+///
+/// # Errors
+/// `AOF_RING_DIFFERS`, and then nothing was changed; I/O codes.
+pub fn fill(config: &Config) -> Result<Vec<Note>> {
+    let layout = Layout::of(config);
+    let is_log_on =
+        || StateFile::read(&config.dir).is_ok_and(|it| it.is_some_and(|it| it.is_log_on));
+    // What cannot be read is refused where it is needed.
+    let Ok(Some(manifest)) = Manifest::read(&layout) else { return Ok(Vec::new()) };
+    if !config.appendonly && !is_log_on() {
+        return Ok(Vec::new());
+    }
+    let note = |ring::Filled { path, offset, bytes }: ring::Filled| {
+        let path = path.display().to_string();
+        Note::warning("aof_ring_applied", json!({"path": path, "offset": offset, "bytes": bytes}))
+    };
+    Ok(ring::fill(&layout, &manifest)?.into_iter().map(note).collect())
+}
+
 /// Decide what a start does with the data dir. `uid` is the server's, empty if it is not known.
-/// Reads only, and all of a log once.
+/// Reads only, and all of a log once; [`fill`] comes before.
 ///
 /// # Errors
 /// [`CODES`], `AOF_MANIFEST_INVALID`, `STATE_FILE_DAMAGED`, `STATE_FILE_TOO_NEW`, I/O codes.
@@ -216,6 +240,9 @@ fn replay(ground: &Ground, mut manifest: Manifest, is_single: bool) -> Result<Pl
     let torn = files.judge(ground.loads_truncated)?;
     if let Some(torn) = &torn {
         notes.push(torn.note());
+        if ring::holds_behind(&torn.path, torn.at)? {
+            repairs.push(Repair::SetAside(ring::path_of(&ground.layout)));
+        }
         repairs.push(Repair::Cut { path: torn.path.clone(), at: torn.at });
         // What follows holds nothing, or this would be a refusal; its lines tell other places now.
         let dropped = files.drop_after(&torn.path);

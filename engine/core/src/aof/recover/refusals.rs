@@ -10,13 +10,14 @@ use crate::aof::scan::{Damage, Scan};
 use crate::error::EngineError;
 
 /// The codes of this room.
-pub const CODES: [&str; 8] = [
+pub const CODES: [&str; 9] = [
     "AOF_BASE_MISSING",
     "AOF_CORRUPT",
     "AOF_FILE_MISSING",
     "AOF_MANIFEST_MISSING",
     "AOF_MISSING",
     "AOF_NOT_ASKED",
+    "AOF_RING_DIFFERS",
     "AOF_STALE",
     "AOF_TRUNCATED",
 ];
@@ -186,4 +187,21 @@ pub fn log_not_asked(layout: &Layout, rdb: Option<&Rdb>) -> EngineError {
                 no` then switches it off in order. To go on without what it holds, move the \
                 directory away.";
     refuse("AOF_NOT_ASKED", &layout.directory, what, hint.to_owned())
+}
+
+/// A file that the ring does not fit: no crash of ours leaves that.
+pub fn ring_differs(layout: &Layout, file: &Path, ring: &Path, at: u64) -> EngineError {
+    let what = format!(
+        "offset {at}: not what was fsynced to {}, nor lost by a power cut: another server wrote to \
+         the log since, or it was cut or put back by hand",
+        ring.display(),
+    );
+    let hint = format!(
+        "Put the file back as it was. To go on with the log as it stands: `perdure aof check --fix \
+         {}` moves the ring to the quarantine, and what only that holds is given up.",
+        layout.manifest().display(),
+    );
+    refuse("AOF_RING_DIFFERS", file, what, hint)
+        .with("offset", at.to_string())
+        .with("ring", ring.display().to_string())
 }

@@ -10,7 +10,7 @@
 mod filling;
 mod writing;
 
-pub use filling::{Filled, fill, missing};
+pub use filling::{Filled, fill, holds_behind, missing, path_of};
 pub use writing::Ring;
 
 use std::ffi::OsStr;

@@ -39,8 +39,13 @@ fn every_disk_state_ends_as_its_row_says() {
     for row in ROWS {
         let mut stage = Stage::new(row.name);
         (row.build)(&mut stage);
+        let untouched = stage.listing();
+        let filled = fill(&stage.config);
+        let is_filled = filled.as_ref().is_ok_and(|notes| !notes.is_empty());
+        assert_eq!(is_filled, row.name.starts_with("ring-fills"), "{}", row.name);
+        assert!(is_filled || stage.listing() == untouched, "{}", row.name);
         let before = stage.listing();
-        let made = plan(&stage.config, "uid");
+        let made = filled.and_then(|_| plan(&stage.config, "uid"));
         assert_eq!(stage.listing(), before, "{}: a plan only reads", row.name);
         match (row.outcome, made) {
             (Outcome::Refused(code), Err(error)) => {
@@ -67,6 +72,8 @@ fn starts_again(name: &str, stage: &Stage, made: &Plan, outcome: Outcome) {
         let on_disk = std::fs::read(made.layout.manifest()).unwrap();
         assert_eq!(on_disk, made.manifest.to_bytes(), "{name}");
     }
+    let filled = fill(&stage.config).unwrap_or_else(|error| panic!("{name}: {error}"));
+    assert_eq!(filled, [], "{name}, second start");
     let again = plan(&stage.config, "uid").unwrap_or_else(|error| panic!("{name}: {error}"));
     assert_eq!(stage.loaded(&again), outcome.keys(), "{name}, second start");
     assert_eq!(again.torn, None, "{name}, second start");

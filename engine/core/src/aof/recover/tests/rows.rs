@@ -286,6 +286,84 @@ pub const ROWS: &[Row] = &[
         it.base(&["b"]).incr(1, &log(&["i"]).bytes).manifest();
         it.state(|state| (state.last_epoch, state.server_uid) = (7, "other".to_owned()));
     }),
+    row("ring-fills-tail", Starts(&["b", "i", "j"]), |it| {
+        let bytes = log(&["i", "j"]).bytes;
+        it.base(&["b"]).incr(1, cut_short(&bytes)).manifest().ring(&[(1, 60, &bytes[60..])]);
+    }),
+    row("ring-fills-zeros", Starts(&["b", "i", "j"]), |it| {
+        let mut log = log(&["i", "j"]);
+        let whole = log.stop().bytes.clone();
+        log.bytes[70..90].fill(0);
+        it.base(&["b"]).incr(1, &log.bytes).manifest().ring(&[(1, 60, &whole[60..])]);
+    }),
+    row("ring-fills-all", Starts(&["b", "i"]), |it| {
+        it.base(&["b"]).incr(1, b"").manifest().ring(&[(1, 0, &log(&["i"]).bytes)]);
+    }),
+    row("ring-fills-before-next", Starts(&["b", "i", "j", "k"]), |it| {
+        let first = log(&["i", "j"]);
+        let second = log_at(7, first.end(), &["k"]);
+        it.base(&["b"]).incr(1, cut_short(&first.bytes)).incr(2, &second.bytes).manifest();
+        it.ring(&[(1, 60, &first.bytes[60..]), (2, 0, &second.bytes)]);
+    }),
+    row("ring-fills-less", Cut(&["b", "i", "j"]), |it| {
+        let log = log(&["i", "j", "k"]);
+        let mut lost = cut_short(&log.bytes).to_vec();
+        let (begin, end) = log.units[1];
+        lost[begin..end].fill(0);
+        it.base(&["b"]).incr(1, &lost).manifest().ring(&[(1, begin, &log.bytes[begin..end])]);
+    }),
+    row("ring-fills-for-comparing", Refused("AOF_NOT_ASKED"), |it| {
+        let log = log(&["i", "j"]);
+        let kept = log.units[1].0;
+        it.off().rdb("r", Some((7, kept as u64))).base(&["b"]).incr(1, &log.bytes[..kept]);
+        it.manifest().ring(&[(1, kept, &log.bytes[kept..])]).state(|state| state.last_epoch = 7);
+    }),
+    row("ring-of-less", Starts(&["b", "i", "j"]), |it| {
+        let bytes = log(&["i", "j"]).bytes;
+        it.base(&["b"]).incr(1, &bytes).manifest().ring(&[(1, 60, &bytes[60..80])]);
+    }),
+    row("ring-torn-too", Cut(&["b", "i"]), |it| {
+        let bytes = log(&["i", "j"]).bytes;
+        it.base(&["b"]).incr(1, cut_short(&bytes)).manifest();
+        it.ring(&[(1, 60, &cut_short(&bytes)[60..])]);
+    }),
+    row("ring-damaged", Cut(&["b", "i"]), |it| {
+        let bytes = log(&["i", "j"]).bytes;
+        it.base(&["b"]).incr(1, cut_short(&bytes)).manifest().ring(&[(1, 60, &bytes[60..])]);
+        let path = crate::aof::ring::path_of(&it.layout);
+        let mut ring = std::fs::read(&path).unwrap();
+        ring[570] ^= 1;
+        std::fs::write(path, ring).unwrap();
+    }),
+    row("ring-of-another-epoch", Cut(&["b", "i"]), |it| {
+        let bytes = log_at(8, 0, &["i", "j"]).bytes;
+        it.base(&["b"]).incr(1, cut_short(&bytes)).manifest().ring(&[(1, 60, &bytes[60..])]);
+    }),
+    row("ring-of-a-file-not-listed", Starts(&["b", "i"]), |it| {
+        it.base(&["b"]).incr(2, &log(&["i"]).bytes).manifest();
+        it.ring(&[(1, 0, &log(&["x"]).bytes), (3, 0, &log(&["y"]).bytes)]);
+    }),
+    row("ring-of-redis-log", Starts(&["b", "i"]), |it| {
+        let bytes = log(&["x", "y"]).bytes;
+        it.base(&["b"]).incr(1, &foreign(&["i"])).manifest().ring(&[(1, 0, &bytes)]);
+    }),
+    row("ring-and-log-off", Starts(&["r"]), |it| {
+        let bytes = log(&["i"]).bytes;
+        it.off().rdb("r", None).base(&["b"]).incr(1, &bytes).manifest();
+        it.ring(&[(1, 60, b"else")]).state(|state| state.is_log_on = false);
+    }),
+    row("ring-differs", Refused("AOF_RING_DIFFERS"), |it| {
+        let log = log(&["i", "j"]);
+        let kept = log.units[1].0;
+        let went_on = [&log.bytes[..kept], &foreign(&["x"])].concat();
+        it.base(&["b"]).incr(1, &went_on).manifest().ring(&[(1, kept, &log.bytes[kept..])]);
+    }),
+    row("ring-behind-end", Refused("AOF_RING_DIFFERS"), |it| {
+        let log = log(&["i", "j", "k"]);
+        let (from, kept) = (log.units[2].0, log.units[1].0);
+        it.base(&["b"]).incr(1, &log.bytes[..kept]).manifest();
+        it.ring(&[(1, from, &log.bytes[from..])]);
+    }),
 ];
 
 fn log(keys: &[&str]) -> SampleLog {
