@@ -231,11 +231,14 @@ def check_log(
     another server's. Commands are counted and looked up, not executed. `until_unix_ms` asks where
     to cut so that nothing stays that was logged later. `fix` cuts, at the first damage or there;
     what is cut off goes to the folder `quarantine`. No server may use the files then. Progress and
-    Ctrl-C as in `inspect_rdb`. The object tells what was found before anything was cut::
+    Ctrl-C as in `inspect_rdb`. The object tells what was found before anything was cut, and after
+    `fix` filled in what the commit ring holds::
 
         {"path": str, "manifest": str or null, "is_sound": bool, "is_sound_to_last": bool,
-         "files": [FILE], "place": PLACE or null, "cut_bytes": n, "kept_as": str or null,
-         "set_aside": [str]}
+         "ring": RING or null, "files": [FILE], "place": PLACE or null, "cut_bytes": n,
+         "kept_as": str or null, "set_aside": [str]}
+        RING  = {"path": str, "bytes": n, "is_filled": bool, "error": ERROR or null,
+                 "kept_as": str or null}
         FILE  = {"path": str, "role": "base|incr|alone", "size_bytes": n, "rdb": VERIFY or null,
                  "rdb_bytes": n, "commands": {name: n}, "log": LOG or null, "error": ERROR or null}
         LOG   = {"whole_bytes": n, "units": n, "is_ours": bool, "epoch": n or null,
@@ -243,8 +246,9 @@ def check_log(
                  "damage": {"offset": n, "reason": str} or null}
         PLACE = {"path": str, "offset": n, "drops_bytes": n, "kept_until_unix_ms": n or null}
 
-    `is_sound_to_last`: at most the end of the last file is torn, which a start cuts. `place` is
-    where `fix` cuts, or has cut. Raises EngineError: AOF_NOT_FOUND, AOF_MANIFEST_INVALID,
-    AOF_NOT_REPAIRABLE (with `fix`), AOF_TIME_UNKNOWN (with `until_unix_ms`), FILE_MISSING,
-    PERMISSION_DENIED, IO_ERROR, DISK_FULL.
+    `ring`: so many bytes that the log lacks (`error`: it does not fit it), which a start fills in,
+    and `fix` has filled in or put aside. `is_sound_to_last`: at most the end of the last file is
+    torn, which a start cuts. `place` is where `fix` cuts, or has cut. Raises EngineError:
+    AOF_NOT_FOUND, AOF_MANIFEST_INVALID, AOF_NOT_REPAIRABLE (with `fix`), AOF_TIME_UNKNOWN (with
+    `until_unix_ms`), FILE_MISSING, PERMISSION_DENIED, IO_ERROR, DISK_FULL.
     """

@@ -63,8 +63,9 @@ def check(
 ) -> None:
     """Read all of a log: is it whole, and does Perdure load it?
 
-    Structure, checksums and the names of all commands are looked at; nothing is executed. Without
-    --fix nothing is changed, and --truncate-to-time says where it would cut. No server may use the
+    Structure, checksums and the names of all commands are looked at; nothing is executed. What a
+    power cut left in the commit ring only is told, and filled in by --fix first. Without --fix
+    nothing is changed, and --truncate-to-time says where it would cut. No server may use the
     files while they are cut. Ends with 0 if a start would load all of it, 3 if there is no such
     log, 4 if a server uses it, 6 if it is damaged or holds what Perdure does not load.
     """
@@ -185,12 +186,14 @@ def _first_wrong(found: Found) -> Found:
 
 
 def _worst(found: Found) -> int:
-    error = _first_wrong(found)["error"]
+    error = (found["ring"] or _first_wrong(found))["error"]
     return exit_code(error["code"]) if error else EXIT_CORRUPT
 
 
 def _flaw(found: Found) -> tuple[str, str]:
     """Say what is wrong first, and what to do about it."""
+    if found["ring"]:
+        return _ring_flaw(found)
     file = _first_wrong(found)
     if file["error"]:
         error = file["error"]
@@ -215,6 +218,17 @@ def _flaw(found: Found) -> tuple[str, str]:
     return text, f"cut {dropped} from offset {place['offset']} on, and keep them beside it: {fix}"
 
 
+def _ring_flaw(found: Found) -> tuple[str, str]:
+    """Say how the log differs from its ring: before that is settled, the rest does not count."""
+    ring = found["ring"]
+    if ring["error"]:
+        return ring["error"]["message"], ring["error"]["hint"]
+    return (
+        f"{ring['path']} holds {ring['bytes']:,} bytes that the log lacks",
+        f"start the server, which fills them in, or: perdure aof check {found['path']} --fix",
+    )
+
+
 def _sound(found: Found, *, is_cut_asked: bool) -> str:
     place = found["place"]
     if place is not None:
@@ -232,10 +246,18 @@ def _kept(place: Found) -> str:
     return show_instant(place["kept_until_unix_ms"])
 
 
+def _ring_done(ring: Found) -> str:
+    if ring["is_filled"]:
+        return f"Filled in {ring['bytes']:,} bytes that {ring['path']} held and the log lacked."
+    where = f", kept as {ring['kept_as']}" if ring["kept_as"] else ""
+    return f"The log stays as it is, its ring does not fit{where}: {ring['error']['message']}"
+
+
 def _done(found: Found) -> str:
+    told = [_ring_done(found["ring"])] if found["ring"] else []
     lines = []
     if found["cut_bytes"]:
         where = f", kept as {found['kept_as']}" if found["kept_as"] else ", all of them zeros"
         lines.append(f"Cut {found['cut_bytes']:,} bytes off {found['place']['path']}{where}.")
     lines += [f"Set aside: {path}" for path in found["set_aside"]]
-    return "\n".join(lines) or f"Nothing to cut. {_SOUND}"
+    return "\n".join([*told, *(lines or [f"Nothing to cut. {_SOUND}"])])

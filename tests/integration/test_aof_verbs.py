@@ -7,6 +7,7 @@ the files.
 from __future__ import annotations
 
 import json
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -125,6 +126,117 @@ def test_damage_before_the_last_file_takes_those_behind_it_along(tmp_path: Path,
     assert [Path(path).read_bytes() for path in found["set_aside"]] == [SET]
     assert not incr(folder, 2).exists()
     assert ask(folder)[0] == ExitCode.OK
+
+
+# ----------------------------------------------------------------------------- the commit ring
+
+CRC64_POLYNOMIAL = 0x95AC9329AC4BC9B5  # Redis's, reflected
+NONCE = bytes(range(16))
+
+
+def crc64(content: bytes) -> int:
+    """Give Redis's CRC64."""
+    crc = 0
+    for byte in content:
+        crc ^= byte
+        for _ in range(8):
+            crc = (crc >> 1) ^ (CRC64_POLYNOMIAL if crc & 1 else 0)
+    return crc
+
+
+def ours(*units: bytes) -> bytes:
+    """Write a log of epoch 7 that begins as ours do."""
+    line = b"#PD:7:0:0:1:"
+    return b"%s%016x\r\n" % (line, crc64(line)) + b"".join(units)
+
+
+def put_ring(folder: Path, number: int, offset: int, payload: bytes) -> Path:
+    """Write a ring as docs/formats/ring.md has it; give its path."""
+    head = b"PDRINGRE" + struct.pack("<4Q", 7, number, offset, len(payload))
+    record = head + struct.pack("<Q", crc64(NONCE + head + payload)) + payload
+    block = b"PDRING01" + NONCE + struct.pack("<Q", crc64(NONCE + b"PDRING01"))
+    path = folder / "appendonly.aof.ring"
+    path.write_bytes((block.ljust(512, b"\0") + record).ljust(1 << 20, b"\0"))
+    return path
+
+
+def test_what_only_the_ring_holds_is_told_and_filled_in(tmp_path: Path, ask: Ask) -> None:
+    whole = ours(SET, SET)
+    folder = log_folder(tmp_path, whole[:-5])
+    ring = put_ring(folder, 1, len(whole) - len(SET), SET)
+    code, _, err = ask(folder)
+    assert code == ExitCode.DATA_CORRUPT
+    assert f"{ring} holds 5 bytes that the log lacks" in err
+    assert f"start the server, which fills them in, or: perdure aof check {folder} --fix" in err
+    assert incr(folder, 1).read_bytes() == whole[:-5]
+    found = json.loads(ask(folder, "--json")[1])
+    assert found["ring"] == {
+        "path": str(ring),
+        "bytes": 5,
+        "is_filled": False,
+        "error": None,
+        "kept_as": None,
+    }
+    assert found["is_sound"] is False
+    code, out, err = ask(folder, "--fix")
+    assert (code, err) == (ExitCode.OK, "")
+    assert f"Filled in 5 bytes that {ring} held" in out
+    assert "Nothing to cut" in out
+    assert incr(folder, 1).read_bytes() == whole
+    code, out, _ = ask(folder, "--json")
+    assert (code, json.loads(out)["ring"]) == (ExitCode.OK, None)
+    assert ring.exists()
+
+
+def test_a_ring_that_does_not_fit_is_put_aside_only_when_asked(tmp_path: Path, ask: Ask) -> None:
+    kept = ours(SET)
+    went_on = kept + command("DEL", "k")
+    folder = log_folder(tmp_path, went_on)
+    ring = put_ring(folder, 1, len(kept), SET)
+    held = ring.read_bytes()
+    code, _, err = ask(folder)
+    assert code == ExitCode.DATA_CORRUPT
+    assert f"offset {len(kept) + 1}: " in err
+    assert "aof check --fix" in err
+    found = json.loads(ask(folder, "--json")[1])
+    assert found["ring"]["error"]["code"] == "AOF_RING_DIFFERS"
+    assert ring.read_bytes() == held
+    code, out, err = ask(folder, "--fix")
+    assert (code, err) == (ExitCode.OK, "")
+    (aside,) = (tmp_path / "quarantine").iterdir()
+    assert f"kept as {aside}" in out
+    assert (aside.read_bytes(), ring.exists()) == (held, False)
+    assert incr(folder, 1).read_bytes() == went_on
+    assert ask(folder)[0] == ExitCode.OK
+
+
+def test_the_ring_does_not_bring_back_what_was_cut(tmp_path: Path, ask: Ask) -> None:
+    """By time, and at damage: filled in first, cut, and the ring is where what was cut is."""
+    times = ours(b"#TS:100\r\n", SET, b"#TS:102\r\n", SET)
+    kept = len(times) - len(SET) - len(b"#TS:102\r\n")
+    folder = log_folder(tmp_path / "time", times[:-9])
+    ring = put_ring(folder, 1, kept, times[kept:])
+    code, out, _ = ask(folder, "--truncate-to-time", "101", "--fix", "--json")
+    found = json.loads(out)
+    assert (code, found["ring"]["bytes"], found["cut_bytes"]) == (0, 9, len(times) - kept)
+    (aside,) = map(Path, found["set_aside"])
+    assert (aside.stat().st_size, ring.exists()) == (1 << 20, False)
+    assert Path(found["kept_as"]).read_bytes() == times[kept:]
+    assert incr(folder, 1).read_bytes() == times[:kept]
+    torn = ours(SET, SET[:-3])
+    folder = log_folder(tmp_path / "torn", torn)
+    ring = put_ring(folder, 1, len(torn) - 20, torn[-20:])
+    code, out, _ = ask(folder, "--fix")
+    assert (code, out.count("Set aside: ")) == (ExitCode.OK, 1)
+    assert (incr(folder, 1).read_bytes(), ring.exists()) == (ours(SET), False)
+    torn = ours(SET, SET[:-3])
+    folder = log_folder(tmp_path / "other", torn)
+    ring = put_ring(folder, 1, 0, ours(SET))
+    code, out, _ = ask(folder, "--fix")
+    assert (code, out.count("Set aside: "), ring.exists()) == (ExitCode.OK, 0, True)
+
+
+# --------------------------------------------------------------------------- what is not repaired
 
 
 def test_what_cannot_be_repaired_is_left(tmp_path: Path, ask: Ask) -> None:

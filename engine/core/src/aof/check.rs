@@ -236,7 +236,10 @@ pub fn begins_as_rdb(path: &Path) -> Result<bool> {
 }
 
 /// The manifest that a path means; `None`: the path is one file of a log.
-fn find(path: &Path) -> Result<Option<(Layout, Manifest)>> {
+///
+/// # Errors
+/// As [`check`].
+pub fn find(path: &Path) -> Result<Option<(Layout, Manifest)>> {
     let wrap = |error: std::io::Error| EngineError::from_io("read", path, &error);
     let at = if std::fs::metadata(path).map_err(wrap)?.is_dir() {
         manifest_in(path)?

@@ -2,6 +2,9 @@
 //! is to stay, and cut there. Nothing is deleted: what stood behind goes to the quarantine, as at a
 //! start (`recover::settle`). No server may use these files meanwhile; that is the caller's business.
 //!
+//! What the log's files lack of the commit ring is filled in first; a ring that would bring back what
+//! is cut, or does not fit the log, goes to the quarantine.
+//!
 //! Order: the file is cut, then the manifest forgets those after it, then they are moved away. A
 //! crash in between leaves a log that was cut and more of it behind, which a start refuses or the
 //! next repair ends.
@@ -10,9 +13,10 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use super::annotation::Line;
-use super::check::{Checked, CheckedFile, Role};
+use super::check::{Checked, CheckedFile, Role, find};
 use super::layout::Layout;
 use super::recover::{cut, set_aside};
+use super::ring;
 use super::state_file::StateFile;
 use super::units::{Step, Units};
 use crate::error::{EngineError, Result};
@@ -35,8 +39,60 @@ pub struct Repaired {
     pub bytes: u64,
     /// Where they are kept; none if they were all zeros.
     pub kept_as: Option<PathBuf>,
-    /// Where the files after it are now.
+    /// Where the files after it are now, and the ring if it held any of what was cut.
     pub set_aside: Vec<PathBuf>,
+}
+
+/// What the commit ring holds that the log lacks, or why it does not fit.
+#[derive(Debug)]
+pub struct RingFound {
+    /// The ring.
+    pub path: PathBuf,
+    /// Bytes that the log's files lack, or lacked.
+    pub bytes: u64,
+    /// They are filled in.
+    pub is_filled: bool,
+    /// The ring is not this log's any more.
+    pub error: Option<EngineError>,
+    /// Then, where it is now.
+    pub kept_as: Option<PathBuf>,
+}
+
+/// Look at the ring of the log that `path` means. `None`: the log holds all that it does.
+///
+/// # Errors
+/// As [`super::check::check`].
+pub fn look_at_ring(path: &Path) -> Result<Option<RingFound>> {
+    let Some((layout, manifest)) = find(path)? else { return Ok(None) };
+    ring_found(&layout, ring::missing(&layout, &manifest))
+}
+
+/// Fill in what the log's files lack of it. One that does not fit goes to the quarantine, and the
+/// log stays as it is.
+///
+/// # Errors
+/// As [`super::check::check`].
+pub fn fill_from_ring(path: &Path, now_unix_ms: i64) -> Result<Option<RingFound>> {
+    let Some((layout, manifest)) = find(path)? else { return Ok(None) };
+    let mut found = ring_found(&layout, ring::fill(&layout, &manifest))?;
+    if let Some(found) = &mut found {
+        found.is_filled = found.error.is_none();
+        if !found.is_filled {
+            found.kept_as = set_aside(&layout, &found.path, now_unix_ms)?;
+        }
+    }
+    Ok(found)
+}
+
+fn ring_found(layout: &Layout, found: Result<Vec<ring::Filled>>) -> Result<Option<RingFound>> {
+    let (bytes, error) = match found {
+        Ok(lacking) => (lacking.iter().map(|it| it.bytes).sum(), None),
+        Err(error) if error.code == "AOF_RING_DIFFERS" => (0, Some(error)),
+        Err(error) => return Err(error),
+    };
+    let path = ring::path_of(layout);
+    let found = RingFound { path, bytes, is_filled: false, error, kept_as: None };
+    Ok((found.bytes > 0 || found.error.is_some()).then_some(found))
 }
 
 /// Where `--fix` cuts: at the first damage. `None`: nothing is damaged.
@@ -119,7 +175,7 @@ impl Clock {
     }
 }
 
-/// Cut there.
+/// Cut there. What the ring holds is in the files ([`fill_from_ring`]).
 ///
 /// # Errors
 /// I/O codes. What was done so far stays; another call goes on.
@@ -131,11 +187,12 @@ pub fn cut_at(checked: &mut Checked, place: Place, now_unix_ms: i64) -> Result<R
         // The quarantine of a file alone is beside it.
         None => Layout { directory: file.path.with_extension("d"), filename: String::new() },
     };
-    let mut repaired = Repaired {
-        bytes: file.size_bytes.saturating_sub(place.offset),
-        kept_as: cut(&layout, &file.path, place.offset, now_unix_ms)?,
-        set_aside: Vec::new(),
-    };
+    let mut repaired =
+        Repaired { bytes: file.size_bytes.saturating_sub(place.offset), ..Repaired::default() };
+    if checked.manifest.is_some() && ring::holds_behind(&file.path, place.offset)? {
+        repaired.set_aside.extend(set_aside(&layout, &ring::path_of(&layout), now_unix_ms)?);
+    }
+    repaired.kept_as = cut(&layout, &file.path, place.offset, now_unix_ms)?;
     if let Some((layout, manifest)) = &mut checked.manifest
         && !later.is_empty()
     {

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::aof::check::{self, Checked, CheckedFile, Progress, Role};
-use crate::aof::repair::{self, Place, Repaired};
+use crate::aof::repair::{self, Place, Repaired, RingFound};
 use crate::aof::scan::Scan;
 use crate::clock::Clock;
 use crate::error::Result;
@@ -21,15 +21,21 @@ pub struct CheckOptions {
     pub until_unix_ms: Option<i64>,
 }
 
-/// Look at a log, and repair it if that is wanted; gives what was found before, and what was done,
-/// as a JSON object.
+/// Look at a log, and repair it if that is wanted; gives what was found before (what its ring holds
+/// is filled in by then), and what was done, as a JSON object.
 ///
 /// # Errors
-/// As [`check::check`], [`repair::damage_place`] (only when fixing), [`repair::time_place`] and
+/// As [`check::check`], [`repair::fill_from_ring`] (only when fixing), [`repair::damage_place`] (only when fixing), [`repair::time_place`] and
 /// [`repair::cut_at`].
 pub fn check(path: &Path, options: CheckOptions, progress: Progress<'_>) -> Result<String> {
+    let now_unix_ms = Clock::system().unix_ms();
+    let ring = match options.is_fixing {
+        true => repair::fill_from_ring(path, now_unix_ms)?,
+        false => repair::look_at_ring(path)?,
+    };
     let mut checked = check::check(path, progress)?;
-    let is_sound = checked.first_damaged().is_none();
+    let is_ring_open = ring.is_some() && !options.is_fixing;
+    let is_sound = checked.first_damaged().is_none() && !is_ring_open;
     let mut found = json!({
         "path": path.to_string_lossy(),
         "manifest": checked.manifest.as_ref().map(|(layout, _)| {
@@ -37,6 +43,7 @@ pub fn check(path: &Path, options: CheckOptions, progress: Progress<'_>) -> Resu
         }),
         "is_sound": is_sound,
         "is_sound_to_last": checked.is_sound_to_last(),
+        "ring": ring.as_ref().map(ring_json),
         "files": checked.files.iter().map(file_json).collect::<Vec<_>>(),
     });
     let damage = match repair::damage_place(&checked) {
@@ -50,7 +57,7 @@ pub fn check(path: &Path, options: CheckOptions, progress: Progress<'_>) -> Resu
     let place = damage.into_iter().chain(late).min_by_key(|place| (place.file, place.offset));
     let mut more = json!({"place": place.map(|place| place_json(&checked, place))});
     let repaired = match place.filter(|_| options.is_fixing) {
-        Some(place) => repair::cut_at(&mut checked, place, Clock::system().unix_ms())?,
+        Some(place) => repair::cut_at(&mut checked, place, now_unix_ms)?,
         None => Repaired::default(),
     };
     if let (Value::Object(found), Value::Object(more), Value::Object(done)) =
@@ -60,6 +67,16 @@ pub fn check(path: &Path, options: CheckOptions, progress: Progress<'_>) -> Resu
         found.append(done);
     }
     Ok(found.to_string())
+}
+
+fn ring_json(ring: &RingFound) -> Value {
+    json!({
+        "path": ring.path.to_string_lossy(),
+        "bytes": ring.bytes,
+        "is_filled": ring.is_filled,
+        "error": ring.error.as_ref().map(crate::error::EngineError::to_json),
+        "kept_as": ring.kept_as.as_ref().map(|path| path.to_string_lossy()),
+    })
 }
 
 fn file_json(file: &CheckedFile) -> Value {
