@@ -64,7 +64,8 @@ pub struct RingFound {
 /// As [`super::check::check`].
 pub fn look_at_ring(path: &Path) -> Result<Option<RingFound>> {
     let Some((layout, manifest)) = find(path)? else { return Ok(None) };
-    ring_found(&layout, ring::missing(&layout, &manifest))
+    let Some(recent) = recent_epochs(&layout)? else { return Ok(None) };
+    ring_found(&layout, ring::missing(&layout, &manifest, &recent))
 }
 
 /// Fill in what the log's files lack of it. One that does not fit goes to the quarantine, and the
@@ -74,7 +75,8 @@ pub fn look_at_ring(path: &Path) -> Result<Option<RingFound>> {
 /// As [`super::check::check`].
 pub fn fill_from_ring(path: &Path, now_unix_ms: i64) -> Result<Option<RingFound>> {
     let Some((layout, manifest)) = find(path)? else { return Ok(None) };
-    let mut found = ring_found(&layout, ring::fill(&layout, &manifest))?;
+    let Some(recent) = recent_epochs(&layout)? else { return Ok(None) };
+    let mut found = ring_found(&layout, ring::fill(&layout, &manifest, &recent))?;
     if let Some(found) = &mut found {
         found.is_filled = found.error.is_none();
         if !found.is_filled {
@@ -82,6 +84,16 @@ pub fn fill_from_ring(path: &Path, now_unix_ms: i64) -> Result<Option<RingFound>
         }
     }
     Ok(found)
+}
+
+/// Epochs that a file without a first line may be of. `None`: the log was ended in order, all of it
+/// was on the disk then, and the ring does not count.
+fn recent_epochs(layout: &Layout) -> Result<Option<Vec<u64>>> {
+    let dir = layout.directory.parent().unwrap_or(Path::new(""));
+    Ok(match StateFile::read(dir)? {
+        Some(state) => state.ended.is_none().then(|| state.recent_epochs()),
+        None => Some(Vec::new()),
+    })
 }
 
 fn ring_found(layout: &Layout, found: Result<Vec<ring::Filled>>) -> Result<Option<RingFound>> {

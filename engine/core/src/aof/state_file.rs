@@ -55,6 +55,14 @@ impl StateFile {
         dir.join(NAME)
     }
 
+    /// The epoch that was begun last, and the one before it.
+    pub fn recent_epochs(&self) -> Vec<u64> {
+        [Some(self.last_epoch), self.parent.map(|parent| parent.epoch)]
+            .into_iter()
+            .flatten()
+            .collect()
+    }
+
     /// Read it; `None` when there is none.
     ///
     /// # Errors

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use perdure_engine::aof::annotation::{Line, parse};
 use perdure_engine::aof::ring::{Record, Ring, place_of};
+use perdure_engine::aof::state_file::StateFile;
 
 use crate::killed::{OF_KILLED_LOG, OF_LEFTOVERS, OF_TORN_LOG, STEPS, check, killed_log};
 use crate::running::Dir;
@@ -29,6 +30,8 @@ fn log_with_ring(appended: &[u8]) -> (Dir, String) {
     let begin = bytes.len() - HELD;
     let (epoch, offset, payload) = (annotation.epoch, begin as u64, &bytes[begin..]);
     Ring::open(&ring).unwrap().commit(&Record { epoch, seq, offset, payload }).unwrap();
+    let state = StateFile::read(&dir.0).unwrap().unwrap();
+    StateFile { boot_id: "before the power cut".to_owned(), ..state }.replace(&dir.0).unwrap();
     (dir, held)
 }
 

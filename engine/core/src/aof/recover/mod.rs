@@ -20,7 +20,7 @@ use super::gate::LogPosition;
 use super::layout::Layout;
 use super::manifest::{Listed, Manifest};
 use super::ring;
-use super::state_file::StateFile;
+use super::state_file::{StateFile, boot_id};
 use crate::config::Config;
 use crate::error::Result;
 use files::Files;
@@ -126,18 +126,28 @@ impl Note {
 /// `AOF_RING_DIFFERS`, and then nothing was changed; I/O codes.
 pub fn fill(config: &Config) -> Result<Vec<Note>> {
     let layout = Layout::of(config);
-    let is_log_on =
-        || StateFile::read(&config.dir).is_ok_and(|it| it.is_some_and(|it| it.is_log_on));
     // What cannot be read is refused where it is needed.
+    let Ok(state) = StateFile::read(&config.dir) else { return Ok(Vec::new()) };
     let Ok(Some(manifest)) = Manifest::read(&layout) else { return Ok(Vec::new()) };
-    if !config.appendonly && !is_log_on() {
-        return Ok(Vec::new());
+    let is_asked = match &state {
+        Some(state) => state.is_log_on && state.ended.is_none(),
+        None => config.appendonly,
+    };
+    if !is_asked {
+        return Ok(Vec::new()); // all of the log was on the disk at its end, or it did not count
+    }
+    let recent = state.as_ref().map(StateFile::recent_epochs).unwrap_or_default();
+    if state.is_some_and(|state| !state.boot_id.is_empty() && state.boot_id == boot_id()) {
+        return match ring::missing(&layout, &manifest, &recent)?.first() {
+            Some(lacking) => Err(refusals::cut_under_power(&layout, lacking)),
+            None => Ok(Vec::new()),
+        };
     }
     let note = |ring::Filled { path, offset, bytes }: ring::Filled| {
         let path = path.display().to_string();
         Note::warning("aof_ring_applied", json!({"path": path, "offset": offset, "bytes": bytes}))
     };
-    Ok(ring::fill(&layout, &manifest)?.into_iter().map(note).collect())
+    Ok(ring::fill(&layout, &manifest, &recent)?.into_iter().map(note).collect())
 }
 
 /// Decide what a start does with the data dir. `uid` is the server's, empty if it is not known.

@@ -6,6 +6,7 @@ use std::path::Path;
 use super::ground::{Rdb, Stray};
 use crate::aof::gate::LogPosition;
 use crate::aof::layout::Layout;
+use crate::aof::ring::{Filled, path_of};
 use crate::aof::scan::{Damage, Scan};
 use crate::error::EngineError;
 
@@ -187,6 +188,26 @@ pub fn log_not_asked(layout: &Layout, rdb: Option<&Rdb>) -> EngineError {
                 no` then switches it off in order. To go on without what it holds, move the \
                 directory away.";
     refuse("AOF_NOT_ASKED", &layout.directory, what, hint.to_owned())
+}
+
+/// A file lacks what the ring holds, and the kernel cannot have lost it.
+pub fn cut_under_power(layout: &Layout, lacking: &Filled) -> EngineError {
+    let Filled { path, offset, bytes } = lacking;
+    let ring = path_of(layout);
+    let what = format!(
+        "offset {offset}: {bytes} bytes are missing that {} holds, and the machine has not lost its \
+         power since they were written: somebody cut the file",
+        ring.display(),
+    );
+    let hint = format!(
+        "`perdure aof check --fix {}` fills them in again. To go on with the log as it was cut, move \
+         {} away.",
+        layout.manifest().display(),
+        ring.display(),
+    );
+    refuse("AOF_RING_DIFFERS", path, what, hint)
+        .with("offset", offset.to_string())
+        .with("ring", ring.display().to_string())
 }
 
 /// A file that the ring does not fit: no crash of ours leaves that.

@@ -26,13 +26,14 @@ pub struct Filled {
     pub bytes: u64,
 }
 
-/// What [`fill`] would fill in. A server may be at work: what its ring holds is in its files.
+/// What [`fill`] would fill in. A server may be at work: what its ring holds is in its files. `recent`
+/// are the epochs that a file may be of whose first line has not reached the disk.
 ///
 /// # Errors
 /// `AOF_RING_DIFFERS`, I/O codes.
-pub fn missing(layout: &Layout, manifest: &Manifest) -> Result<Vec<Filled>> {
+pub fn missing(layout: &Layout, manifest: &Manifest, recent: &[u64]) -> Result<Vec<Filled>> {
     let ring = read(&path_of(layout))?;
-    let works = decide(layout, manifest, &ring)?;
+    let works = decide(layout, manifest, recent, &ring)?;
     Ok(works.iter().filter_map(Work::filled).collect())
 }
 
@@ -42,9 +43,9 @@ pub fn missing(layout: &Layout, manifest: &Manifest) -> Result<Vec<Filled>> {
 ///
 /// # Errors
 /// `AOF_RING_DIFFERS`, and then nothing was changed; I/O codes.
-pub fn fill(layout: &Layout, manifest: &Manifest) -> Result<Vec<Filled>> {
+pub fn fill(layout: &Layout, manifest: &Manifest, recent: &[u64]) -> Result<Vec<Filled>> {
     let ring = read(&path_of(layout))?;
-    let works = decide(layout, manifest, &ring)?;
+    let works = decide(layout, manifest, recent, &ring)?;
     works.iter().try_for_each(Work::run)?;
     Ok(works.iter().filter_map(Work::filled).collect())
 }
@@ -81,7 +82,12 @@ fn end_of(record: &Record<'_>) -> u64 {
 }
 
 /// What is to be done, by file.
-fn decide<'a>(layout: &Layout, manifest: &Manifest, ring: &'a [u8]) -> Result<Vec<Work<'a>>> {
+fn decide<'a>(
+    layout: &Layout,
+    manifest: &Manifest,
+    recent: &[u64],
+    ring: &'a [u8],
+) -> Result<Vec<Work<'a>>> {
     let mut records = records(ring);
     records.sort_by_key(|record| (record.seq, record.offset));
     let mut works = Vec::new();
@@ -89,7 +95,7 @@ fn decide<'a>(layout: &Layout, manifest: &Manifest, ring: &'a [u8]) -> Result<Ve
         let name = layout.incr_name(of_file[0].seq);
         // Of a file that is history, or gone, nobody asks.
         if manifest.incrs.iter().any(|listed| listed.name == name) {
-            works.extend(Work::decide(layout, layout.path(&name), of_file)?);
+            works.extend(Work::decide(layout, layout.path(&name), recent, of_file)?);
         }
     }
     Ok(works)
@@ -106,7 +112,12 @@ struct Work<'a> {
 
 impl<'a> Work<'a> {
     /// `None`: the file is not there, which is for others to refuse, or is of another log.
-    fn decide(layout: &Layout, path: PathBuf, records: &[Record<'a>]) -> Result<Option<Self>> {
+    fn decide(
+        layout: &Layout,
+        path: PathBuf,
+        recent: &[u64],
+        records: &[Record<'a>],
+    ) -> Result<Option<Self>> {
         let wrap = |error: io::Error| EngineError::from_io("read", &path, &error);
         let file = match File::open(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -114,7 +125,8 @@ impl<'a> Work<'a> {
         };
         let size_bytes = file.metadata().map_err(wrap)?.len();
         let head = Head::read(&file, size_bytes).map_err(wrap)?;
-        let mut records = records.iter().filter(|record| head.may_be_of(record.epoch)).peekable();
+        let is_of_file = |record: &&Record<'_>| head.may_be_of(record.epoch, recent);
+        let mut records = records.iter().filter(is_of_file).peekable();
         if records.peek().is_none() {
             return Ok(None);
         }
@@ -194,7 +206,7 @@ impl<'a> Work<'a> {
 
 /// Whose a file is, by its first line.
 enum Head {
-    /// Not told: there is none, or not all of it has reached the disk. The bytes decide.
+    /// Not told: there is none, or not all of it has reached the disk.
     Unfinished,
     Of(u64),
     Another,
@@ -214,9 +226,9 @@ impl Head {
         })
     }
 
-    fn may_be_of(&self, epoch: u64) -> bool {
+    fn may_be_of(&self, epoch: u64, recent: &[u64]) -> bool {
         match self {
-            Self::Unfinished => true,
+            Self::Unfinished => recent.contains(&epoch),
             Self::Of(told) => *told == epoch,
             Self::Another => false,
         }

@@ -60,18 +60,18 @@ impl Bench {
 
     /// What [`missing`] tells is what [`fill`] fills in, and then nothing is missing.
     fn fill(&self) -> Vec<(u64, u64)> {
-        let told = missing(&self.layout, &self.manifest).unwrap();
-        let filled = fill(&self.layout, &self.manifest).unwrap();
+        let told = missing(&self.layout, &self.manifest, &[EPOCH]).unwrap();
+        let filled = fill(&self.layout, &self.manifest, &[EPOCH]).unwrap();
         assert_eq!(told, filled);
-        assert_eq!(missing(&self.layout, &self.manifest).unwrap(), []);
+        assert_eq!(missing(&self.layout, &self.manifest, &[EPOCH]).unwrap(), []);
         filled.iter().map(|it| (it.offset, it.bytes)).collect()
     }
 
     fn refused_at(&self) -> u64 {
         let before = [1, 2].map(|seq| std::fs::read(self.path(seq)).ok());
-        let error = missing(&self.layout, &self.manifest).unwrap_err();
+        let error = missing(&self.layout, &self.manifest, &[EPOCH]).unwrap_err();
         assert_eq!(error.code, "AOF_RING_DIFFERS");
-        let again = fill(&self.layout, &self.manifest).unwrap_err();
+        let again = fill(&self.layout, &self.manifest, &[EPOCH]).unwrap_err();
         assert_eq!(again.message, error.message);
         assert_eq!([1, 2].map(|seq| std::fs::read(self.path(seq)).ok()), before, "nothing changed");
         let at = again.context.iter().find(|(name, _)| *name == "offset").unwrap();
@@ -273,4 +273,14 @@ fn what_the_ring_holds_behind_a_place_is_known() {
     bench.commit(&[(2, 10, b"0123456789")]);
     assert!(holds_behind(&bench.path(1), 99).unwrap(), "a later file");
     assert!(!holds_behind(&bench.layout.path("my.aof"), 0).unwrap());
+}
+
+#[test]
+fn a_file_that_does_not_tell_its_epoch_is_of_a_recent_one() {
+    let bench = Bench::new("recent");
+    bench.put(1, b"");
+    bench.put(2, b"");
+    bench.commit(&[(1, 0, b"old")]);
+    let of = |recent: &[u64]| missing(&bench.layout, &bench.manifest, recent).unwrap().len();
+    assert_eq!([of(&[]), of(&[EPOCH + 1]), of(&[EPOCH + 1, EPOCH])], [0, 0, 1]);
 }

@@ -298,6 +298,7 @@ pub const ROWS: &[Row] = &[
     }),
     row("ring-fills-all", Starts(&["b", "i"]), |it| {
         it.base(&["b"]).incr(1, b"").manifest().ring(&[(1, 0, &log(&["i"]).bytes)]);
+        it.state(|state| (state.last_epoch, state.boot_id) = (7, "before".to_owned()));
     }),
     row("ring-fills-before-next", Starts(&["b", "i", "j", "k"]), |it| {
         let first = log(&["i", "j"]);
@@ -316,7 +317,8 @@ pub const ROWS: &[Row] = &[
         let log = log(&["i", "j"]);
         let kept = log.units[1].0;
         it.off().rdb("r", Some((7, kept as u64))).base(&["b"]).incr(1, &log.bytes[..kept]);
-        it.manifest().ring(&[(1, kept, &log.bytes[kept..])]).state(|state| state.last_epoch = 7);
+        it.manifest().ring(&[(1, kept, &log.bytes[kept..])]);
+        it.state(|state| (state.last_epoch, state.boot_id) = (7, "before".to_owned()));
     }),
     row("ring-of-less", Starts(&["b", "i", "j"]), |it| {
         let bytes = log(&["i", "j"]).bytes;
@@ -357,6 +359,21 @@ pub const ROWS: &[Row] = &[
         let kept = log.units[1].0;
         let went_on = [&log.bytes[..kept], &foreign(&["x"])].concat();
         it.base(&["b"]).incr(1, &went_on).manifest().ring(&[(1, kept, &log.bytes[kept..])]);
+    }),
+    row("ring-cut-under-power", Refused("AOF_RING_DIFFERS"), |it| {
+        let bytes = log(&["i", "j"]).bytes;
+        it.base(&["b"]).incr(1, cut_short(&bytes)).manifest().ring(&[(1, 60, &bytes[60..])]);
+        it.state(|state| state.last_epoch = 7);
+    }),
+    row("ring-after-orderly-end", Cut(&["b", "i"]), |it| {
+        let log = log(&["i", "j"]);
+        let (bytes, ended) = (&log.bytes, LogPosition { epoch: 7, offset: log.end() });
+        it.base(&["b"]).incr(1, cut_short(bytes)).manifest().ring(&[(1, 60, &bytes[60..])]);
+        it.state(|state| (state.last_epoch, state.ended) = (7, Some(ended)));
+    }),
+    row("ring-of-an-older-log", Refused("AOF_STALE"), |it| {
+        it.base(&["b"]).incr(1, b"").manifest().ring(&[(1, 0, &log(&["i"]).bytes)]);
+        it.state(|state| (state.last_epoch, state.boot_id) = (8, "before".to_owned()));
     }),
     row("ring-behind-end", Refused("AOF_RING_DIFFERS"), |it| {
         let log = log(&["i", "j", "k"]);
