@@ -129,12 +129,10 @@ pub fn fill(config: &Config) -> Result<Vec<Note>> {
     // What cannot be read is refused where it is needed.
     let Ok(state) = StateFile::read(&config.dir) else { return Ok(Vec::new()) };
     let Ok(Some(manifest)) = Manifest::read(&layout) else { return Ok(Vec::new()) };
-    let is_asked = match &state {
-        Some(state) => state.is_log_on && state.ended.is_none(),
-        None => config.appendonly,
-    };
-    if !is_asked {
-        return Ok(Vec::new()); // all of the log was on the disk at its end, or it did not count
+    let has_ended = state.as_ref().is_some_and(|state| state.ended.is_some());
+    let is_log_on = state.as_ref().is_some_and(|state| state.is_log_on);
+    if has_ended || !(config.appendonly || is_log_on) {
+        return Ok(Vec::new()); // all of the log was on the disk at its end, or nobody reads it
     }
     let recent = state.as_ref().map(StateFile::recent_epochs).unwrap_or_default();
     if state.is_some_and(|state| !state.boot_id.is_empty() && state.boot_id == boot_id()) {
