@@ -5,7 +5,7 @@
 //! take; a lone writer never waits. Nothing here touches a disk or a lock.
 //!
 //! ```text
-//! the last fsync  │ group │ came meanwhile │ wanted: 7/8 of both, or the patience is over
+//! the last fsync  │ group │ came meanwhile │ wanted: 3/4 of both, or the patience is over
 //! ```
 
 use std::time::{Duration, Instant};
@@ -29,7 +29,7 @@ impl Pace {
     pub fn settle(&mut self, group: std::ops::Range<u64>, appended: u64, took: Duration) {
         let size = group.end.saturating_sub(group.start);
         let came = appended.saturating_sub(group.end);
-        self.target = group.end + (size + came) / 8 * 7;
+        self.target = group.end + (size + came) / 4 * 3;
         self.deadline = Instant::now().checked_add((took * PATIENCE_FSYNCS).min(PATIENCE_MAX));
     }
 
@@ -73,8 +73,8 @@ mod tests {
         let pace = after(0..1000, 2000);
         let now = Instant::now();
         assert!(pace.pause(2000, now).is_some_and(|left| left <= PATIENCE_FSYNCS * FSYNC));
-        assert_eq!(pace.target(), 2750);
-        assert_eq!(pace.pause(2750, now), None);
+        assert_eq!(pace.target(), 2500);
+        assert_eq!(pace.pause(2500, now), None);
     }
 
     #[test]
