@@ -84,7 +84,7 @@ fn a_group_lost_at_any_byte_is_whole_after_the_start() {
             std::fs::write(&dir.log, &lost).unwrap();
             let is_lost = lost != whole;
             failpoint::arm("aof.ring_filled=error:EIO").unwrap();
-            assert_eq!(fill(&dir.config).is_err(), is_lost, "at {at}");
+            assert!(fill(&dir.config).is_err(), "at {at}");
             failpoint::arm("").unwrap();
             assert_eq!(fill(&dir.config).unwrap(), [], "the bytes were there already");
             std::fs::write(&dir.log, &lost).unwrap();

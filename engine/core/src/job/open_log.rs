@@ -20,6 +20,7 @@ use super::rewrite::{base_form, base_options};
 use crate::aof::layout::Layout;
 use crate::aof::manifest::Manifest;
 use crate::aof::recover::{Plan, Source};
+use crate::aof::ring;
 use crate::aof::segment::{create_incr, next_base, next_epoch};
 use crate::aof::state_file::{StateFile, boot_id};
 use crate::aof::{FileLog, LogPosition, Segment, save_commands};
@@ -79,6 +80,8 @@ pub(super) fn open_log(shared: &Shared, config: &Config, from: Opening<'_>) -> R
         write_first_base(shared, config, from.keyspace, epoch, &layout.path(&base.name))?;
         manifest.rebase(base, 0);
     }
+    // What it held is on the disk in the files that were loaded: nobody may fill it in later.
+    ring::forget(&ring::path_of(&layout))?;
     let (listed, file) = create_incr(&layout, &manifest)?;
     let path = layout.path(&listed.name);
     let settings = shared.state.lock().log_settings();

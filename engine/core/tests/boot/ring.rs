@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use perdure_engine::aof::annotation::{Line, parse};
-use perdure_engine::aof::ring::{Record, Ring, place_of};
+use perdure_engine::aof::ring::{Record, Ring, place_of, records};
 use perdure_engine::aof::state_file::StateFile;
 
 use crate::killed::{OF_KILLED_LOG, OF_LEFTOVERS, OF_TORN_LOG, STEPS, check, killed_log};
@@ -95,4 +95,17 @@ fn a_log_that_does_not_fit_the_ring_is_refused_and_stays_as_it_is() {
     assert_eq!(contents(&dir.0), before);
     change_log(&dir, |bytes| bytes.truncate(bytes.len() - 28));
     assert_eq!(digest(&mut start_logged(&dir).client()), held);
+}
+
+/// A ring of `always` would bring back what a person cuts off the log after an orderly end, once the log
+/// goes on under a policy that never opens it.
+#[test]
+fn a_start_clears_the_ring_whatever_its_policy_is() {
+    let _turn = turn();
+    let (dir, held) = log_with_ring(b"");
+    let (ring, _) = place_of(&incremental(&dir)).unwrap();
+    assert_eq!(records(&std::fs::read(&ring).unwrap()).len(), 1);
+    let engine = start_logged(&dir);
+    assert_eq!(digest(&mut engine.client()), held);
+    assert_eq!(records(&std::fs::read(&ring).unwrap()), []);
 }

@@ -168,3 +168,12 @@ fn the_file_follows_when_the_policy_changes() {
     logged.log.set(crate::setting::settings(FsyncPolicy::No));
     wait_until("the file is fsynced", || logged.fsyncs() - logged.ring_fsyncs() > of_file);
 }
+
+/// Then the ring still counts: nobody may say that the log was ended in order.
+#[test]
+fn an_end_whose_fsync_of_the_file_fails_is_no_orderly_one() {
+    let logged = Logged::start(FsyncPolicy::Always);
+    reach_ring(&logged);
+    logged.arm("aof.fsync=error:EIO");
+    assert_eq!(logged.log.stop().unwrap_err().code, "LOG_FAILED");
+}

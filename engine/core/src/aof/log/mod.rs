@@ -208,12 +208,14 @@ impl FileLog {
     /// appended any more (the engine lock may be held); a second call does nothing.
     ///
     /// # Errors
-    /// `LOG_FAILED`: what was not acknowledged may be missing from the file.
+    /// `LOG_FAILED`: what was not acknowledged may be missing from the file, and what was may be in the
+    /// ring only.
     pub fn stop(&self) -> Result<()> {
         let Some(thread) = self.thread.lock().take() else { return Ok(()) };
         let end = self.writer.close();
         let _ = thread.join(); // a panic there has ended the process
-        if self.writer.gate.fsynced() >= end { Ok(()) } else { Err(failures::log_failed()) }
+        let is_whole = self.writer.gate.fsynced() >= end && !self.writer.is_file_behind();
+        if is_whole { Ok(()) } else { Err(failures::log_failed()) }
     }
 
     /// Bytes of the newest file, with those that still wait in memory.

@@ -160,6 +160,11 @@ impl Writer {
         self.is_lost.load(Ordering::Acquire)
     }
 
+    /// Whether the file has bytes that are not fsynced in it.
+    pub fn is_file_behind(&self) -> bool {
+        self.sink.lock().is_file_behind()
+    }
+
     /// Whether a write or an fsync failed, and that is not over.
     pub fn has_failed(&self) -> bool {
         self.has_failed.load(Ordering::Acquire)
@@ -390,8 +395,8 @@ impl Writer {
     /// An fsync failed: nothing of this epoch is written any more.
     fn lose(&self, sink: &Sink, error: &io::Error) {
         self.figures.fsync_errors_total.fetch_add(1, Ordering::Relaxed);
-        self.is_lost.store(true, Ordering::Release);
         self.tell_failure("aof_fsync_failed", &fsync_failed(sink.path(), error), error);
+        self.is_lost.store(true, Ordering::Release); // behind it: who sees this is refused writes
     }
 
     fn tell_failure(&self, event: &str, error: &EngineError, cause: &io::Error) {

@@ -135,11 +135,10 @@ pub fn fill(config: &Config) -> Result<Vec<Note>> {
         return Ok(Vec::new()); // all of the log was on the disk at its end, or nobody reads it
     }
     let recent = state.as_ref().map(StateFile::recent_epochs).unwrap_or_default();
-    if state.is_some_and(|state| !state.boot_id.is_empty() && state.boot_id == boot_id()) {
-        return match ring::missing(&layout, &manifest, &recent)?.first() {
-            Some(lacking) => Err(refusals::cut_under_power(&layout, lacking)),
-            None => Ok(Vec::new()),
-        };
+    let has_power_lasted =
+        state.is_some_and(|state| !state.boot_id.is_empty() && state.boot_id == boot_id());
+    if has_power_lasted && let Some(lacking) = ring::missing(&layout, &manifest, &recent)?.first() {
+        return Err(refusals::cut_under_power(&layout, lacking));
     }
     let note = |ring::Filled { path, offset, bytes }: ring::Filled| {
         let path = path.display().to_string();

@@ -196,7 +196,7 @@ pub fn cut_under_power(layout: &Layout, lacking: &Filled) -> EngineError {
     let ring = path_of(layout);
     let what = format!(
         "offset {offset}: {bytes} bytes are missing that {} holds, and the machine has not lost its \
-         power since they were written: somebody cut the file",
+         power since they were written: somebody cut the file, or its storage was taken away",
         ring.display(),
     );
     let hint = format!(

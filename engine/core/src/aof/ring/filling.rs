@@ -27,7 +27,8 @@ pub struct Filled {
 }
 
 /// What [`fill`] would fill in. A server may be at work: what its ring holds is in its files. `recent`
-/// are the epochs that a file may be of whose first line has not reached the disk.
+/// are the epochs that a file may be of whose first line has not reached the disk; if none is known, the
+/// ring's newest.
 ///
 /// # Errors
 /// `AOF_RING_DIFFERS`, I/O codes.
@@ -89,6 +90,8 @@ fn decide<'a>(
     ring: &'a [u8],
 ) -> Result<Vec<Work<'a>>> {
     let mut records = records(ring);
+    let newest: Vec<u64> = records.iter().map(|record| record.epoch).max().into_iter().collect();
+    let recent = if recent.is_empty() { &newest } else { recent };
     records.sort_by_key(|record| (record.seq, record.offset));
     let mut works = Vec::new();
     for of_file in records.chunk_by(|a, b| a.seq == b.seq) {
@@ -101,12 +104,13 @@ fn decide<'a>(
     Ok(works)
 }
 
-/// One file, and what it lacks.
+/// One file, and what the ring holds of it.
 struct Work<'a> {
     path: PathBuf,
-    /// Bytes, and where they go.
-    pieces: Vec<(u64, &'a [u8])>,
-    /// How many of them it lacks.
+    records: Vec<Record<'a>>,
+    /// Where the first byte is that it lacks.
+    lacks_at: Option<u64>,
+    /// How many it lacks.
     bytes: u64,
 }
 
@@ -130,7 +134,7 @@ impl<'a> Work<'a> {
         if records.peek().is_none() {
             return Ok(None);
         }
-        let mut work = Self { path: path.clone(), pieces: Vec::new(), bytes: 0 };
+        let mut work = Self { path: path.clone(), records: Vec::new(), lacks_at: None, bytes: 0 };
         let mut end = size_bytes;
         for record in records {
             match work.compare(&file, record, size_bytes, end).map_err(wrap)? {
@@ -157,7 +161,7 @@ impl<'a> Work<'a> {
         let there = size_bytes.saturating_sub(offset).min(payload.len() as u64) as usize;
         let mut found = vec![0; there];
         file.read_exact_at(&mut found, offset)?;
-        let mut lacks = 0..0;
+        let mut lacks_at = None;
         for (at, (found, told)) in found.iter().zip(payload).enumerate() {
             if found == told {
                 continue;
@@ -165,22 +169,20 @@ impl<'a> Work<'a> {
             if *found != 0 {
                 return Ok(Some(offset + at as u64));
             }
-            lacks = if lacks.is_empty() { at..at + 1 } else { lacks.start..at + 1 };
+            lacks_at.get_or_insert(at);
             self.bytes += 1;
         }
         if there < payload.len() {
-            lacks =
-                if lacks.is_empty() { there..payload.len() } else { lacks.start..payload.len() };
+            lacks_at.get_or_insert(there);
             self.bytes += end_of(record).saturating_sub(end);
         }
-        if !lacks.is_empty() {
-            self.pieces.push((offset + lacks.start as u64, &payload[lacks]));
-        }
+        self.lacks_at = self.lacks_at.or(lacks_at.map(|at| offset + at as u64));
+        self.records.push(*record);
         Ok(None)
     }
 
     fn filled(&self) -> Option<Filled> {
-        let (offset, _) = *self.pieces.first()?;
+        let offset = self.lacks_at?;
         Some(Filled { path: self.path.clone(), offset, bytes: self.bytes })
     }
 
@@ -188,14 +190,13 @@ impl<'a> Work<'a> {
         self.write().map_err(|error| EngineError::from_io("fill", &self.path, &error))
     }
 
+    /// What is there is written once more: after an fsync that failed the kernel may hold bytes that the
+    /// disk has not, and would not write them again.
     fn write(&self) -> io::Result<()> {
-        if self.pieces.is_empty() {
-            return File::open(&self.path)?.sync_all(); // the kernel may have it, and not the disk
-        }
         let file = OpenOptions::new().write(true).open(&self.path)?;
         let modified = file.metadata()?.modified()?;
-        for (offset, bytes) in &self.pieces {
-            file.write_all_at(bytes, *offset)?;
+        for record in &self.records {
+            file.write_all_at(record.payload, record.offset)?;
         }
         // A log that is written to long after its last line is taken for another server's.
         let _ = file.set_modified(modified);

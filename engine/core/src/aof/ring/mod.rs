@@ -11,7 +11,7 @@ mod filling;
 mod writing;
 
 pub use filling::{Filled, fill, holds_behind, missing, path_of};
-pub use writing::Ring;
+pub use writing::{Ring, forget};
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};

@@ -91,3 +91,18 @@ impl Ring {
         self.at = BLOCK_BYTES;
     }
 }
+
+/// The ring at `path`, if one is there, holds nothing any more, durably: what it held is in the log's
+/// files and on the disk.
+///
+/// # Errors
+/// I/O codes.
+pub fn forget(path: &Path) -> Result<()> {
+    let wrap = |error| EngineError::from_io("clear", path, &error);
+    let file = match OpenOptions::new().write(true).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        opened => opened.map_err(wrap)?,
+    };
+    file.write_all_at(&[0; BLOCK_BYTES], 0).map_err(wrap)?;
+    file.sync_all().map_err(wrap)
+}
