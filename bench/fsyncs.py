@@ -21,7 +21,7 @@ from bench.servers import TITLES, start
 
 COUNTED_REQUESTS = {1: 2_000, 50: 20_000, 200: 20_000}  # by clients
 TIMED_SECONDS = 3.0  # of a policy that fsyncs by time
-_FSYNC = re.compile(r"\b(?:fsync|fdatasync)\(\d+<[^>]*\.aof>")
+_FSYNC = re.compile(r"\b(?:fsync|fdatasync)\(\d+<[^>]*\.aof(?:\.ring)?>")
 
 
 def count_fsyncs(rows: Sequence[Row], names: Sequence[str], figures: Figures, folder: Path) -> None:
