@@ -93,16 +93,23 @@ impl Ring {
 }
 
 /// The ring at `path`, if one is there, holds nothing any more, durably: what it held is in the log's
-/// files and on the disk.
+/// files and on the disk. One that takes no bytes is deleted.
 ///
 /// # Errors
-/// I/O codes.
+/// I/O codes: it may still count.
 pub fn forget(path: &Path) -> Result<()> {
-    let wrap = |error| EngineError::from_io("clear", path, &error);
-    let file = match OpenOptions::new().write(true).open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        opened => opened.map_err(wrap)?,
-    };
-    file.write_all_at(&[0; BLOCK_BYTES], 0).map_err(wrap)?;
-    file.sync_all().map_err(wrap)
+    if path.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+        return Ok(());
+    }
+    if clear(path).is_ok() {
+        return Ok(());
+    }
+    std::fs::remove_file(path).map_err(|error| EngineError::from_io("delete", path, &error))?;
+    durable::fsync_directory(path)
+}
+
+fn clear(path: &Path) -> io::Result<()> {
+    let file = OpenOptions::new().write(true).open(path)?;
+    file.write_all_at(&[0; BLOCK_BYTES], 0)?;
+    file.sync_all()
 }
