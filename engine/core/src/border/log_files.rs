@@ -25,8 +25,8 @@ pub struct CheckOptions {
 /// is filled in by then), and what was done, as a JSON object.
 ///
 /// # Errors
-/// As [`check::check`], [`repair::fill_from_ring`] (only when fixing), [`repair::damage_place`] (only when fixing), [`repair::time_place`] and
-/// [`repair::cut_at`].
+/// As [`check::check`], [`repair::look_at_ring`], [`repair::time_place`] and [`repair::cut_at`]; when
+/// fixing as [`repair::fill_from_ring`] and [`repair::damage_place`] too.
 pub fn check(path: &Path, options: CheckOptions, progress: Progress<'_>) -> Result<String> {
     let now_unix_ms = Clock::system().unix_ms();
     let ring = match options.is_fixing {

@@ -16,7 +16,7 @@ use super::failures::ring_failed;
 use crate::aof::ring::{Record, Ring, place_of};
 use crate::error::{EngineError, Result};
 
-/// A larger group has the file fsynced: the ring would save it nothing.
+/// A larger group has the file fsynced: a few of them would fill the ring.
 const GROUP_BYTES_MAX: usize = 128 * 1024;
 
 /// The ring, and what it is to take.
