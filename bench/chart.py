@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.figures import NULL, OURS, UNLOGGED, Figures, best_peer, costs
+from bench.figures import NULL, NULL_FSYNCED, OURS, UNLOGGED, Figures, best_peer, costs
 from bench.floors import CPU_RATIO_MAX
 from bench.servers import NAMES, TITLES
 
@@ -41,7 +41,8 @@ def bars_of(figures: Figures) -> list[Bars]:
         best = best_peer(spent)
         if best is None or OURS not in spent:
             continue
-        ratios = {name: cost / spent[best] for name, cost in spent.items() if name != UNLOGGED}
+        drawn = {it: cost for it, cost in spent.items() if it not in {UNLOGGED, NULL_FSYNCED}}
+        ratios = {name: cost / spent[best] for name, cost in drawn.items()}
         found.append(Bars(row.title, ratios, CPU_RATIO_MAX.get(row.id)))
     return found
 

@@ -17,7 +17,8 @@ OURS = "perdure"
 UNLOGGED = "perdure-unlogged"  # ours again, without a log: what a log row costs is measured from it
 ALWAYS_LOGGED = "perdure-always"  # ours with `appendfsync always`, among the rows of calls
 NULL = "null"
-_NO_PEERS = {OURS, UNLOGGED, ALWAYS_LOGGED, NULL}
+NULL_FSYNCED = "null-fsynced"  # the null server, its answers behind an fsync: the limit of `always`
+_NO_PEERS = {OURS, UNLOGGED, ALWAYS_LOGGED, NULL, NULL_FSYNCED}
 CLIENT_SHARE_MAX = 0.95
 
 
@@ -144,7 +145,7 @@ def medians(by_server: Mapping[str, Sequence[float]]) -> dict[str, float]:
 
 
 def best_peer(figures: Mapping[str, float], *, is_lower_better: bool = True) -> str | None:
-    """Name the best of the real peers: neither ours, with a log or without, nor the null server."""
+    """Name the best of the real peers: neither ours, with a log or without, nor a null server."""
     peers = {name: value for name, value in figures.items() if name not in _NO_PEERS}
     if not peers:
         return None

@@ -1,5 +1,6 @@
 """The rows with an append-only file: one policy at a time, ours beside itself without a log.
 
+Under `always` a server that does nothing but fsync runs in the same turns: it shows the limit.
 Rounds turn as those of the other rows; what one sample left for the kernel to write is on the disk
 before the next. Afterwards every server that logs is killed by SIGKILL, started anew, and must
 hold what it held: no policy loses a write that was answered when only the process dies.
@@ -13,10 +14,10 @@ from itertools import groupby
 from pathlib import Path
 
 from bench.benchmark_tool import measure
-from bench.figures import NULL, OURS, UNLOGGED, Figures, RowFigures, Sample
+from bench.figures import NULL, NULL_FSYNCED, OURS, UNLOGGED, Figures, RowFigures, Sample
 from bench.fsyncs import count_fsyncs
 from bench.process import on_core, two_cores
-from bench.rows import Row
+from bench.rows import ALWAYS, Row
 from bench.servers import TITLES, Running, digest, start, version
 from bench.throughput import command_of, refill, rotated, told
 from tests.support.processes import wait_for
@@ -30,7 +31,7 @@ def run_log_rows(rows: Sequence[Row], names: Sequence[str], figures: Figures, fo
         group, place = list(found), folder / policy
         servers: dict[str, Running] = {}
         try:
-            for name in [*storing, *([UNLOGGED] if OURS in storing else [])]:
+            for name in [*storing, *(_beside(policy) if OURS in storing else [])]:
                 servers[name] = start(name, place / name, on_core(server_core), policy)
                 figures.versions.setdefault(name, version(servers[name]))
                 refill(servers[name], group[0].filling.chunks(group[0].keys))
@@ -43,6 +44,11 @@ def run_log_rows(rows: Sequence[Row], names: Sequence[str], figures: Figures, fo
             for server in servers.values():
                 server.stop()
         count_fsyncs(group, storing, figures, place / "counted")
+
+
+def _beside(policy: str) -> list[str]:
+    """Name what ours is compared with under a policy, besides its peers."""
+    return [UNLOGGED, NULL_FSYNCED] if policy == ALWAYS else [UNLOGGED]
 
 
 def _run_row(row: Row, servers: dict[str, Running], figures: Figures, client_core: int) -> None:

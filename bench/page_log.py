@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bench.figures import (
     NULL,
+    NULL_FSYNCED,
     OURS,
     UNLOGGED,
     Figures,
@@ -24,7 +25,7 @@ def log_sections(figures: Figures) -> list[list[str]]:
     """Give the sections that have figures."""
     is_read = figures.log.replay_seconds or figures.log.rewrite_seconds
     return [
-        *([_rows(figures), _fsyncs(figures)] if figures.log.rows else []),
+        *([_rows(figures), *_limits(figures), _fsyncs(figures)] if figures.log.rows else []),
         *([_files(figures)] if is_read else []),
     ]
 
@@ -75,6 +76,32 @@ def _rate_line(row: RowFigures, servers: list[str]) -> list[str]:
     speed = rates(row)
     cells = [rate_cell(row, name, speed) for name in servers]
     return [row.title, *cells, number(kept_share(speed))]
+
+
+def _limits(figures: Figures) -> list[list[str]]:
+    """Tell what the disk leaves, if a row under `always` ran beside the server that only fsyncs."""
+    lines = []
+    for row in figures.log.rows:
+        speed = rates(row)
+        if {NULL_FSYNCED, UNLOGGED, OURS} <= speed.keys():
+            limit = speed[NULL_FSYNCED]
+            shares = (limit / speed[UNLOGGED], speed[OURS] / limit)
+            limit_cell = rate_cell(row, NULL_FSYNCED, speed)
+            lines.append([row.title, limit_cell, *(f"{share:.2f}" for share in shares)])
+    if not lines:
+        return []
+    head = ["rate", TITLES[NULL_FSYNCED], "of Perdure without a log", "Perdure's share of it"]
+    return [
+        [
+            "## What the disk leaves under `always`",
+            "",
+            "In the same turns: a server that parses and answers, executes and stores nothing, and",
+            "lets the answers of those who came meanwhile wait for one fdatasync of a small file",
+            "that is overwritten in place. No server that keeps what it has answered can do less.",
+            "",
+            *table(head, lines),
+        ]
+    ]
 
 
 def _fsyncs(figures: Figures) -> list[str]:

@@ -3,7 +3,7 @@
 Save points are off for all alike, and the log is too unless a policy is given: then it is on, and
 rewritten only when asked. Perdure is `perdure serve` as a whole: what its control plane spends
 counts as the server's; its one schedule is paused, so that no snapshot falls due in the middle of a
-row. The null server is built by cargo and has neither data nor folder.
+row. The null server is built by cargo and has no data; behind an fsync it has one file.
 """
 
 from __future__ import annotations
@@ -20,16 +20,21 @@ from pathlib import Path
 import redis
 
 from bench.benchmark_tool import Target
-from bench.figures import NULL, OURS, UNLOGGED
+from bench.figures import NULL, NULL_FSYNCED, OURS, UNLOGGED
 from tests.support.peers import PEERS, PeerServer
 from tests.support.processes import Sidecar, digest_of
 
 ROOT = Path(__file__).resolve().parents[1]
 PEER_NAMES = ("redis-7.0", "redis-8.2", "valkey-9.1")
 NAMES = (OURS, *PEER_NAMES, NULL)
-TITLES = {OURS: "Perdure", UNLOGGED: "Perdure, no log", NULL: "null server"} | {
-    name: PEERS[name].title for name in PEER_NAMES
+TITLES = {
+    OURS: "Perdure",
+    UNLOGGED: "Perdure, no log",
+    NULL: "null server",
+    NULL_FSYNCED: "null server, fsynced",
+    **{name: PEERS[name].title for name in PEER_NAMES},
 }
+_NULLS = {NULL, NULL_FSYNCED}
 NO_SNAPSHOTS = '[schedules.hourly]\npreset = "hourly"\npaused = true\n'
 _PEER_LOADED = re.compile(r"DB loaded from (?:disk|append only file): ([\d.]+) seconds")
 
@@ -66,7 +71,10 @@ def start(name: str, folder: Path, prefix: Sequence[str] = (), policy: str = "")
     `policy` is its `appendfsync`; without one nothing is logged.
     """
     if name == NULL:
-        return _start_null(prefix)
+        return _start_null(name, prefix)
+    if name == NULL_FSYNCED:
+        folder.mkdir(parents=True, exist_ok=True)
+        return _start_null(name, prefix, "--fsync", str(folder / "group"))
     arguments = log_arguments("" if name == UNLOGGED else policy)
     if name in {OURS, UNLOGGED}:
         return _start_ours(name, folder, prefix, arguments)
@@ -94,9 +102,9 @@ def _start_ours(
     return Running(name, ours.ports["resp"], ours.process.pid, ours.log, rdb, ours.stop)
 
 
-def _start_null(prefix: Sequence[str]) -> Running:
+def _start_null(name: str, prefix: Sequence[str], *words: str) -> Running:
     process = subprocess.Popen(
-        [*prefix, str(null_server_binary())],
+        [*prefix, str(null_server_binary()), *words],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -107,7 +115,7 @@ def _start_null(prefix: Sequence[str]) -> Running:
 
     port = int(process.stdout.readline()) if process.stdout else 0
     nowhere = Path("/dev/null")
-    return Running(NULL, port, process.pid, nowhere, nowhere, stop)
+    return Running(name, port, process.pid, nowhere, nowhere, stop)
 
 
 def null_server_binary() -> Path:
@@ -130,7 +138,7 @@ def digest(server: Running) -> str:
 
 def knows(server: Running, verb: str) -> bool:
     """Tell whether a server has a command: without arguments it complains of their number."""
-    if server.name == NULL:
+    if server.name in _NULLS:
         return True
     with server.client() as client:
         try:
@@ -142,7 +150,7 @@ def knows(server: Running, verb: str) -> bool:
 
 def version(server: Running) -> str:
     """Say which version runs."""
-    if server.name == NULL:
+    if server.name in _NULLS:
         return "of this tree"
     with server.client() as client:
         return version_of(client.info("server"))

@@ -38,6 +38,7 @@ def row(row_id: str, **server_us: float) -> RowFigures:
         "ours": "perdure",
         "unlogged": "perdure-unlogged",
         "null": "null",
+        "fsynced": "null-fsynced",
         "redis": "redis-8.2",
         "valkey": "valkey-9.1",
     }
@@ -114,6 +115,20 @@ def test_a_log_must_keep_its_share_of_our_own_rate(rate: float, is_held: object)
     assert verdict(figures, "always-c50-kept").is_held is is_held
     # Ours without a log is no peer: the CPU is held against Valkey's.
     assert verdict(figures, "always-c50").measured == "0.50x"
+
+
+def test_the_limit_of_always_is_told_and_is_nobodys_peer() -> None:
+    logged = row("always-c50", ours=8.0, redis=10.0, unlogged=5.0, fsynced=1.0)
+    logged.samples["perdure"] = [Sample(80.0, 8.0, 0.5)]
+    logged.samples["perdure-unlogged"] = [Sample(200.0, 5.0, 0.9)]
+    logged.samples["null-fsynced"] = [Sample(100.0, 1.0, 0.5)]
+    figures = Figures(log=LogFigures(rows=[logged]))
+    assert verdict(figures, "always-c50").measured == "0.80x"
+    assert [set(bars.ratios) for bars in bars_of(figures)] == [{"perdure", "redis-8.2"}]
+    told = page(figures, {})
+    assert "| ALWAYS-C50 | 100/s, 50% | 0.50 | 0.80 |" in told
+    everysec = Figures(log=LogFigures(rows=[row("everysec-16", ours=1.0, unlogged=1.0)]))
+    assert "What the disk leaves" not in page(everysec, {})
 
 
 @pytest.mark.parametrize(("seconds", "is_held"), [(0.5, True), (0.51, False)])

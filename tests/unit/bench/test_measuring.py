@@ -9,7 +9,7 @@ import pytest
 
 from bench import fillings, rows
 from bench.benchmark_tool import rate_of
-from bench.figures import UNLOGGED
+from bench.figures import NULL_FSYNCED, UNLOGGED
 from bench.fillings import check_replies
 from bench.fsyncs import fsyncs_of
 from bench.machine import chosen, disk_of, field_of
@@ -138,7 +138,7 @@ def test_an_error_among_the_replies_stops_the_run() -> None:
 
 
 def test_every_server_has_a_title() -> None:
-    assert set(TITLES) == {*NAMES, UNLOGGED}
+    assert set(TITLES) == {*NAMES, UNLOGGED, NULL_FSYNCED}
 
 
 def test_the_log_is_said_to_every_server() -> None:
