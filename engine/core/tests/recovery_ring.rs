@@ -9,7 +9,7 @@ use perdure_engine::aof::annotation::{Annotation, Checksum, FIELD_BYTES};
 use perdure_engine::aof::layout::Layout;
 use perdure_engine::aof::manifest::{Listed, Manifest};
 use perdure_engine::aof::recover::{Source, fill, plan};
-use perdure_engine::aof::ring::{Record, Ring, path_of};
+use perdure_engine::aof::ring::{Record, Ring};
 use perdure_engine::config::Config;
 use perdure_engine::effects::encode_command;
 use perdure_engine::failpoint;
@@ -75,7 +75,7 @@ fn a_group_lost_at_any_byte_is_whole_after_the_start() {
     assert_eq!(fill(&dir.config).unwrap(), [], "there is no ring");
     assert_eq!(dir.planned(), (begin as u64, true));
     let record = Record { epoch: EPOCH, seq: 1, offset: begin as u64, payload: &whole[begin..] };
-    Ring::open(&path_of(&dir.layout)).unwrap().commit(&record).unwrap();
+    Ring::open(&dir.layout.ring()).unwrap().commit(&record).unwrap();
     for at in begin..=whole.len() {
         let cut = whole[..at].to_vec();
         let zeros_from = [cut.as_slice(), &vec![0; whole.len() - at]].concat();

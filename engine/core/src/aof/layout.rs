@@ -68,6 +68,19 @@ impl Layout {
         seq.parse().ok().map(|seq| (seq, is_base))
     }
 
+    /// The log of which `incremental` is one, and the number of that.
+    pub fn of_incremental(incremental: &Path) -> Option<(Self, u64)> {
+        let directory = incremental.parent()?.to_owned();
+        let name = incremental.file_name()?.to_str()?;
+        let (filename, seq) = name.strip_suffix(".incr.aof")?.rsplit_once('.')?;
+        Some((Self { directory, filename: filename.to_owned() }, seq.parse().ok()?))
+    }
+
+    /// The [commit ring](super::ring).
+    pub fn ring(&self) -> PathBuf {
+        self.path(&format!("{}.ring", self.filename))
+    }
+
     /// Make the directory, and its name durable. Nothing happens when it is there.
     ///
     /// # Errors
@@ -104,6 +117,13 @@ mod tests {
         assert_eq!(layout.parse_name(&layout.incr_name(7)), Some((7, false)));
         for other in ["appendonly.aof", "appendonly.aof.manifest", "appendonly.aof.x.incr.aof"] {
             assert_eq!(layout.parse_name(other), None);
+        }
+        let (found, seq) =
+            Layout::of_incremental(&layout.path("appendonly.aof.12.incr.aof")).unwrap();
+        assert_eq!((&found, seq), (&layout, 12));
+        assert_eq!(found.ring(), Path::new("/data/appendonlydir/appendonly.aof.ring"));
+        for other in ["appendonly.aof", "a.1.base.aof", "a.x.incr.aof", "incr.aof"] {
+            assert_eq!(Layout::of_incremental(&layout.path(other)), None, "{other}");
         }
         let directive = |name, value: &str| Directive::new(name, vec![value.into()], "test");
         let set = [directive("appenddirname", "logs"), directive("appendfilename", "my log")];

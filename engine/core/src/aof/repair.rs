@@ -102,7 +102,7 @@ fn ring_found(layout: &Layout, found: Result<Vec<ring::Filled>>) -> Result<Optio
         Err(error) if error.code == "AOF_RING_DIFFERS" => (0, Some(error)),
         Err(error) => return Err(error),
     };
-    let path = ring::path_of(layout);
+    let path = layout.ring();
     let found = RingFound { path, bytes, is_filled: false, error, kept_as: None };
     Ok((found.bytes > 0 || found.error.is_some()).then_some(found))
 }
@@ -202,7 +202,7 @@ pub fn cut_at(checked: &mut Checked, place: Place, now_unix_ms: i64) -> Result<R
     let mut repaired =
         Repaired { bytes: file.size_bytes.saturating_sub(place.offset), ..Repaired::default() };
     if checked.manifest.is_some() && ring::holds_behind(&file.path, place.offset)? {
-        repaired.set_aside.extend(set_aside(&layout, &ring::path_of(&layout), now_unix_ms)?);
+        repaired.set_aside.extend(set_aside(&layout, &layout.ring(), now_unix_ms)?);
     }
     repaired.kept_as = cut(&layout, &file.path, place.offset, now_unix_ms)?;
     if let Some((layout, manifest)) = &mut checked.manifest

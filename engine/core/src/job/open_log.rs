@@ -81,7 +81,7 @@ pub(super) fn open_log(shared: &Shared, config: &Config, from: Opening<'_>) -> R
         manifest.rebase(base, 0);
     }
     // What it held is on the disk in the files that were loaded: nobody may fill it in later.
-    ring::forget(&ring::path_of(&layout))?;
+    ring::forget(&layout.ring())?;
     let (listed, file) = create_incr(&layout, &manifest)?;
     let path = layout.path(&listed.name);
     let settings = shared.state.lock().log_settings();

@@ -4,7 +4,8 @@
 use std::path::PathBuf;
 
 use perdure_engine::aof::annotation::{Line, parse};
-use perdure_engine::aof::ring::{Record, Ring, place_of, records};
+use perdure_engine::aof::layout::Layout;
+use perdure_engine::aof::ring::{Record, Ring, records};
 use perdure_engine::aof::state_file::StateFile;
 
 use crate::killed::{OF_KILLED_LOG, OF_LEFTOVERS, OF_TORN_LOG, STEPS, check, killed_log};
@@ -26,10 +27,10 @@ fn log_with_ring(appended: &[u8]) -> (Dir, String) {
     std::fs::write(&path, &bytes).unwrap();
     let first_line = bytes.split_inclusive(|byte| *byte == b'\n').next().unwrap();
     let Line::Position(annotation, _) = parse(first_line) else { panic!("{first_line:?}") };
-    let (ring, seq) = place_of(&path).unwrap();
+    let (layout, seq) = Layout::of_incremental(&path).unwrap();
     let begin = bytes.len() - HELD;
     let (epoch, offset, payload) = (annotation.epoch, begin as u64, &bytes[begin..]);
-    Ring::open(&ring).unwrap().commit(&Record { epoch, seq, offset, payload }).unwrap();
+    Ring::open(&layout.ring()).unwrap().commit(&Record { epoch, seq, offset, payload }).unwrap();
     let state = StateFile::read(&dir.0).unwrap().unwrap();
     StateFile { boot_id: "before the power cut".to_owned(), ..state }.replace(&dir.0).unwrap();
     (dir, held)
@@ -103,7 +104,8 @@ fn a_log_that_does_not_fit_the_ring_is_refused_and_stays_as_it_is() {
 fn a_start_clears_the_ring_whatever_its_policy_is() {
     let _turn = turn();
     let (dir, held) = log_with_ring(b"");
-    let (ring, _) = place_of(&incremental(&dir)).unwrap();
+    let (layout, _) = Layout::of_incremental(&incremental(&dir)).unwrap();
+    let ring = layout.ring();
     assert_eq!(records(&std::fs::read(&ring).unwrap()).len(), 1);
     let engine = start_logged(&dir);
     assert_eq!(digest(&mut engine.client()), held);

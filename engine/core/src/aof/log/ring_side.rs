@@ -13,7 +13,8 @@ use std::path::PathBuf;
 
 use super::Segment;
 use super::failures::ring_failed;
-use crate::aof::ring::{Record, Ring, place_of};
+use crate::aof::layout::Layout;
+use crate::aof::ring::{Record, Ring};
 use crate::error::{EngineError, Result};
 
 /// A larger group has the file fsynced: a few of them would fill the ring.
@@ -54,11 +55,16 @@ pub enum Opening {
     Done(Result<Ring>),
 }
 
+/// Where the ring of a file stands, and the number of that.
+fn place_of(segment: &Segment) -> Option<(PathBuf, u64)> {
+    Layout::of_incremental(&segment.path).map(|(layout, seq)| (layout.ring(), seq))
+}
+
 impl RingSide {
     /// The side of a log that is at gate offset `end`, in an empty file.
     pub fn new(segment: &Segment, end: u64) -> Self {
         Self {
-            place: place_of(&segment.path),
+            place: place_of(segment),
             is_wanted: false,
             is_broken: false,
             ring: None,
@@ -90,7 +96,7 @@ impl RingSide {
 
     /// All that is written is durable in the file, and the next bytes go into `segment`'s.
     pub fn go_on_in(&mut self, segment: &Segment, end: u64) {
-        let place = place_of(&segment.path);
+        let place = place_of(segment);
         let stays = |ring: &Ring| place.as_ref().is_some_and(|(path, _)| path == ring.path());
         self.ring = self.ring.take().filter(stays);
         self.place = place;

@@ -248,7 +248,7 @@ fn replay(ground: &Ground, mut manifest: Manifest, is_single: bool) -> Result<Pl
     if let Some(torn) = &torn {
         notes.push(torn.note());
         if ring::holds_behind(&torn.path, torn.at)? {
-            repairs.push(Repair::SetAside(ring::path_of(&ground.layout)));
+            repairs.push(Repair::SetAside(ground.layout.ring()));
         }
         repairs.push(Repair::Cut { path: torn.path.clone(), at: torn.at });
         // What follows holds nothing, or this would be a refusal; its lines tell other places now.

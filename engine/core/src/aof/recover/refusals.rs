@@ -6,7 +6,7 @@ use std::path::Path;
 use super::ground::{Rdb, Stray};
 use crate::aof::gate::LogPosition;
 use crate::aof::layout::Layout;
-use crate::aof::ring::{Filled, path_of};
+use crate::aof::ring::Filled;
 use crate::aof::scan::{Damage, Scan};
 use crate::error::EngineError;
 
@@ -193,7 +193,7 @@ pub fn log_not_asked(layout: &Layout, rdb: Option<&Rdb>) -> EngineError {
 /// A file lacks what the ring holds, and the kernel cannot have lost it.
 pub fn cut_under_power(layout: &Layout, lacking: &Filled) -> EngineError {
     let Filled { path, offset, bytes } = lacking;
-    let ring = path_of(layout);
+    let ring = layout.ring();
     let what = format!(
         "offset {offset}: {bytes} bytes are missing that {} holds, and the machine has not lost its \
          power since they were written: somebody cut the file, or its storage was taken away",

@@ -7,7 +7,7 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
-use super::{RING_BYTES, Record, place_of, records, ring_name};
+use super::{RING_BYTES, Record, records};
 use crate::aof::annotation::{LINE_BYTES_MAX, Line, parse};
 use crate::aof::layout::Layout;
 use crate::aof::manifest::Manifest;
@@ -33,7 +33,7 @@ pub struct Filled {
 /// # Errors
 /// `AOF_RING_DIFFERS`, I/O codes.
 pub fn missing(layout: &Layout, manifest: &Manifest, recent: &[u64]) -> Result<Vec<Filled>> {
-    let ring = read(&path_of(layout))?;
+    let ring = read(&layout.ring())?;
     let works = decide(layout, manifest, recent, &ring)?;
     Ok(works.iter().filter_map(Work::filled).collect())
 }
@@ -45,7 +45,7 @@ pub fn missing(layout: &Layout, manifest: &Manifest, recent: &[u64]) -> Result<V
 /// # Errors
 /// `AOF_RING_DIFFERS`, and then nothing was changed; I/O codes.
 pub fn fill(layout: &Layout, manifest: &Manifest, recent: &[u64]) -> Result<Vec<Filled>> {
-    let ring = read(&path_of(layout))?;
+    let ring = read(&layout.ring())?;
     let works = decide(layout, manifest, recent, &ring)?;
     works.iter().try_for_each(Work::run)?;
     Ok(works.iter().filter_map(Work::filled).collect())
@@ -57,14 +57,9 @@ pub fn fill(layout: &Layout, manifest: &Manifest, recent: &[u64]) -> Result<Vec<
 /// # Errors
 /// I/O codes.
 pub fn holds_behind(incremental: &Path, at: u64) -> Result<bool> {
-    let Some((ring, seq)) = place_of(incremental) else { return Ok(false) };
+    let Some((layout, seq)) = Layout::of_incremental(incremental) else { return Ok(false) };
     let is_behind = |it: &Record<'_>| it.seq > seq || (it.seq == seq && end_of(it) > at);
-    Ok(records(&read(&ring)?).iter().any(is_behind))
-}
-
-/// Where the ring of a log stands.
-pub fn path_of(layout: &Layout) -> PathBuf {
-    layout.path(&ring_name(&layout.filename))
+    Ok(records(&read(&layout.ring())?).iter().any(is_behind))
 }
 
 /// A ring's bytes; none if it is not there.
@@ -139,7 +134,7 @@ impl<'a> Work<'a> {
         for record in records {
             match work.compare(&file, record, size_bytes, end).map_err(wrap)? {
                 None => end = end.max(end_of(record)),
-                Some(at) => return Err(ring_differs(layout, &path, &path_of(layout), at)),
+                Some(at) => return Err(ring_differs(layout, &path, &layout.ring(), at)),
             }
         }
         Ok(Some(work))

@@ -51,7 +51,7 @@ impl Bench {
 
     /// Commit bytes as (number of the file, offset, bytes).
     fn commit(&self, put: &[(u64, usize, &[u8])]) {
-        let mut ring = Ring::open(&path_of(&self.layout)).unwrap();
+        let mut ring = Ring::open(&self.layout.ring()).unwrap();
         for (seq, offset, payload) in put {
             let offset = *offset as u64;
             ring.commit(&Record { epoch: EPOCH, seq: *seq, offset, payload }).unwrap();
@@ -240,10 +240,10 @@ fn what_is_no_ring_holds_nothing() {
     bench.put(1, &whole[..40]);
     assert_eq!(bench.fill(), [], "none is there");
     bench.commit(&[(1, 0, &whole)]);
-    let mut bytes = std::fs::read(path_of(&bench.layout)).unwrap();
+    let mut bytes = std::fs::read(bench.layout.ring()).unwrap();
     bytes[9] ^= 1; // its nonce
     for bytes in [bytes.as_slice(), &[], &[0; RING_BYTES], &bytes[..100]] {
-        std::fs::write(path_of(&bench.layout), bytes).unwrap();
+        std::fs::write(bench.layout.ring(), bytes).unwrap();
         assert_eq!(bench.fill(), []);
         assert!(!holds_behind(&bench.path(1), 0).unwrap());
     }

@@ -10,11 +10,8 @@
 mod filling;
 mod writing;
 
-pub use filling::{Filled, fill, holds_behind, missing, path_of};
+pub use filling::{Filled, fill, holds_behind, missing};
 pub use writing::{Ring, forget};
-
-use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
 
 use crate::rdb::Crc64;
 
@@ -113,18 +110,6 @@ fn checksum(nonce: Nonce, head: &[u8], payload: &[u8]) -> u64 {
     sum.value()
 }
 
-/// Where the ring of an incremental stands, and the number of that; `None`: it has no name of one.
-pub fn place_of(incremental: &Path) -> Option<(PathBuf, u64)> {
-    let name = incremental.file_name().and_then(OsStr::to_str)?.strip_suffix(".incr.aof")?;
-    let (filename, seq) = name.rsplit_once('.')?;
-    Some((incremental.with_file_name(ring_name(filename)), seq.parse().ok()?))
-}
-
-/// The name of the ring of a log (`appendfilename`).
-pub fn ring_name(filename: &str) -> String {
-    format!("{filename}.ring")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -183,14 +168,5 @@ mod tests {
         assert_eq!(records(&ring), []);
         assert_eq!(records(&ring[..100]), []);
         assert_eq!(records(&[0; 4096]), []);
-    }
-
-    #[test]
-    fn the_ring_stands_beside_the_incrementals() {
-        let place = place_of(Path::new("/data/dir/my.aof.12.incr.aof"));
-        assert_eq!(place, Some((PathBuf::from("/data/dir/my.aof.ring"), 12)));
-        for other in ["/data/dir/appendonly.aof", "/data/dir/a.1.base.aof", "/a.x.incr.aof"] {
-            assert_eq!(place_of(Path::new(other)), None, "{other}");
-        }
     }
 }

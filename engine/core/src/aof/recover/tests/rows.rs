@@ -332,7 +332,7 @@ pub const ROWS: &[Row] = &[
     row("ring-damaged", Cut(&["b", "i"]), |it| {
         let bytes = log(&["i", "j"]).bytes;
         it.base(&["b"]).incr(1, cut_short(&bytes)).manifest().ring(&[(1, 60, &bytes[60..])]);
-        let path = crate::aof::ring::path_of(&it.layout);
+        let path = it.layout.ring();
         let mut ring = std::fs::read(&path).unwrap();
         ring[570] ^= 1;
         std::fs::write(path, ring).unwrap();

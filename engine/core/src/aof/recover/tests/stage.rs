@@ -95,7 +95,7 @@ impl Stage {
     /// The commit ring: number of an incremental, where in it, bytes of epoch 7.
     pub fn ring(&mut self, committed: &[(u64, usize, &[u8])]) -> &mut Self {
         std::fs::create_dir_all(&self.layout.directory).unwrap();
-        let mut ring = ring::Ring::open(&ring::path_of(&self.layout)).unwrap();
+        let mut ring = ring::Ring::open(&self.layout.ring()).unwrap();
         for (seq, offset, payload) in committed {
             let offset = *offset as u64;
             ring.commit(&ring::Record { epoch: 7, seq: *seq, offset, payload }).unwrap();
