@@ -16,6 +16,7 @@ from perdure import transfers, verbs
 from perdure.client import Client
 from perdure.errors import PerdureError
 from tests.support.dataset import write_dataset
+from tests.support.holding_proxy import hang_up
 from tests.support.processes import RedisServer, Sidecar, digest_of, wait_for
 
 KEYS, SEED = 3000, 11
@@ -60,13 +61,13 @@ class CuttingProxy:
         except OSError:
             pass
         for end in (source, sink):
-            end.close()
+            hang_up(end)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._listener.close()
+        hang_up(self._listener)
 
 
 def test_downloaded_file_is_read_by_a_redis_server(tmp_path: Path) -> None:

@@ -79,9 +79,7 @@ class HoldingProxy:
                     break
                 sink.sendall(piece)
         for end in (source, sink):
-            with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-            end.close()
+            hang_up(end)
 
     def _is_held(self, size_bytes: int) -> bool:
         """Count what goes up; wait where it is too much, and say that the connection is lost."""
@@ -103,4 +101,11 @@ class HoldingProxy:
 
     def __exit__(self, *_: object) -> None:
         self.let_go()
-        self._listener.close()
+        hang_up(self._listener)
+
+
+def hang_up(end: socket.socket) -> None:
+    """Close it at once: by `close` alone it lives on while another thread waits on it."""
+    with contextlib.suppress(OSError):
+        end.shutdown(socket.SHUT_RDWR)
+    end.close()
