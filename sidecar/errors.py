@@ -294,7 +294,7 @@ class OperationInterruptedError(PerdureError):
 
 
 class ImportBrokenError(OperationInterruptedError):
-    """The stream of an import ended before all of the file was here; nothing is left."""
+    """The stream of an import ended, or was ended, before all of the file was here."""
 
     default_code = "IMPORT_BROKEN"
     default_hint = "Send the file again, under a fresh request_id."

@@ -4,6 +4,9 @@
     import     receive + digest -> read back + parse -> plan in the spool -> placed -> proof
                  -> shipped as any cut is (`Pipeline`)
 
+An import that is sent again while it is still received is ended at once: who sends it knows that
+the first stream is dead, which this side may not see for long (a NAT, a power cut, a proxy).
+
 Everything passes through the spool as scratch, which the next start sweeps: a kill during an import
 leaves nothing before the plan, and a cut that is shipped once after it. Guards I7: no byte leaves
 that is not as its manifest says, none is kept that the engine did not parse. No gRPC here.
@@ -12,8 +15,6 @@ that is not as its manifest says, none is kept that the engine did not parse. No
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -32,6 +33,7 @@ from sidecar.errors import (
     ImportRefusedError,
     InvalidArgumentError,
     NotFoundError,
+    OperationInterruptedError,
     PerdureError,
     SnapshotDamagedError,
     SnapshotNotAvailableError,
@@ -53,6 +55,7 @@ from sidecar.model import (
 from sidecar.operations import OperationHandle, OperationStart
 from sidecar.pipeline import CutListener, Pipeline
 from sidecar.spool import CutTarget
+from sidecar.uploads import IncomingFile, Upload
 from sidecar.usecases import Download, DownloadSnapshot, ImportSnapshot
 from sidecar.verify import Fetcher
 
@@ -118,6 +121,7 @@ class Transfers:
         self._compression = compression
         self._options = options or TransferOptions()
         self._room = _Room(ground, self._options)
+        self._uploads: dict[str, Upload] = {}  # by operation, while their bytes come
 
     # --- download ---------------------------------------------------------------------
 
@@ -219,7 +223,11 @@ class Transfers:
         chunks: AsyncIterator[bytes],
         request_id: str | None = None,
     ) -> Operation:
-        """Receive a file, then verify and store it in the background; result {"snapshot_id"}."""
+        """Receive a file, then verify and store it in the background; result {"snapshot_id"}.
+
+        A repeat is answered with the first operation, once that is received or has ended; one that
+        still waits for bytes ends as IMPORT_BROKEN.
+        """
         storages = self._ground.storages.select(request.backends)
         _ = self._ground.identity.layout
         snapshot_id = other_snapshot_id("import", self._ground.clock.now())
@@ -232,7 +240,7 @@ class Transfers:
             OperationKind.SNAPSHOT_IMPORT, f"snapshots/{snapshot_id}", payload, request_id
         )
         if (repeat := self._ground.operations.repeat_of(start)) is not None:
-            return repeat
+            return await self._answer_repeat(repeat)
         target = CutTarget(
             snapshot_id,
             Trigger.IMPORT,
@@ -240,22 +248,47 @@ class Transfers:
             self._compression,
         )
         with self._room.hold(request.size_bytes):
-            path = self._ground.spool.scratch("import")
-            received: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            upload = Upload(self._ground.spool.scratch("import"))
 
             async def work(handle: OperationHandle) -> JsonObject:
-                return await self._import(handle, target, request, _Received(path, received))
+                return await self._import(handle, target, request, upload)
 
-            operation = self._ground.operations.start(start, work)
-            await self._receive(operation, request, chunks, _Received(path, received))
+            unbegun = partial(self._cancel, upload)
+            operation = self._ground.operations.start(start, work, unbegun)
+            self._uploads[operation.operation_id] = upload
+            try:
+                await self._receive(operation, request, chunks, upload)
+            finally:
+                del self._uploads[operation.operation_id]
+                upload.gone.set()  # who waits for it goes on behind this block
         return self._ground.operations.get(operation.operation_id)
+
+    async def _answer_repeat(self, first: Operation) -> Operation:
+        """Return the first operation when it needs no more bytes; else end it, and return that."""
+        operations = self._ground.operations
+        if (upload := self._uploads.get(first.operation_id)) is None:
+            return first
+        if not upload.is_whole:
+            upload.end(ImportBrokenError("the file was sent again before all of it was here"))
+        await upload.gone.wait()
+        if upload.is_received:
+            return operations.get(first.operation_id)
+        return await operations.wait(first.operation_id)
+
+    def _cancel(self, upload: Upload) -> None:
+        """End what still comes of an import whose operation was cancelled."""
+        if self._ground.operations.is_stopping:
+            hint = "Send the file again when it is up again."
+            upload.end(OperationInterruptedError("the server is stopping", hint=hint))
+        else:
+            upload.end(CancelledOperationError("the import was cancelled"))
 
     async def _receive(
         self,
         operation: Operation,
         request: ImportSnapshot,
         chunks: AsyncIterator[bytes],
-        received: _Received,
+        upload: Upload,
     ) -> None:
         """Write what comes; whatever goes wrong fails the operation too, and leaves no file.
 
@@ -263,41 +296,38 @@ class Transfers:
         message. It goes on to the edge as it is.
         """
         try:
-            file = await to_the_end(partial(_create_scratch, received.path))
+            file = await to_the_end(partial(_create_scratch, upload.path))
             try:
-                await self._write(operation, request, chunks, _Incoming(file), received.done)
+                await self._write(operation, request, chunks, IncomingFile(file), upload)
             finally:
                 await asyncio.to_thread(file.close)
             await step("import.received")
         except BaseException as exc:
             error = _why_broken(exc)
-            if not received.done.done():
-                received.done.set_exception(error)
-            await asyncio.to_thread(_remove_scratch, received.path)
+            upload.end(error)
+            await asyncio.to_thread(_remove_scratch, upload.path)
             if isinstance(exc, OSError):
                 raise error from exc
             raise
-        if not received.done.done():
-            received.done.set_result(None)
+        upload.accept()
 
     async def _write(
         self,
         operation: Operation,
         request: ImportSnapshot,
         chunks: AsyncIterator[bytes],
-        file: _Incoming,
-        done: asyncio.Future[None],
+        file: IncomingFile,
+        upload: Upload,
     ) -> None:
         operations, total = self._ground.operations, request.size_bytes
-        while (chunk := await self._next(chunks)) is not None:
-            if done.done():
-                raise CancelledOperationError("the import was cancelled")
+        while (chunk := await upload.next(chunks, self._options.silence_seconds)) is not None:
             if file.size_bytes + len(chunk) > total:
                 raise ImportBrokenError(f"more came than the {total} bytes that were announced")
             await asyncio.to_thread(file.write, chunk)
             progress = Progress(Phase.RECEIVE, file.size_bytes, total)
             operations.update_progress(operation.operation_id, progress)
             if file.size_bytes == total:
+                upload.is_whole = True
                 break
         if file.size_bytes != total:
             raise ImportBrokenError(f"{file.size_bytes} bytes came, {total} were announced")
@@ -308,39 +338,30 @@ class Transfers:
                 context={"sha256": file.sha256(), "announced_sha256": request.sha256},
             )
         await asyncio.to_thread(file.sync)
-        if done.done():
-            raise CancelledOperationError("the import was cancelled")
-
-    async def _next(self, chunks: AsyncIterator[bytes]) -> bytes | None:
-        try:
-            async with asyncio.timeout(self._options.silence_seconds):
-                return await anext(chunks, None)
-        except TimeoutError as exc:
-            raise ImportBrokenError(
-                f"nothing came for {self._options.silence_seconds:g} s"
-            ) from exc
+        upload.check()
 
     async def _import(
         self,
         handle: OperationHandle,
         target: CutTarget,
         request: ImportSnapshot,
-        received: _Received,
+        upload: Upload,
     ) -> JsonObject:
         attempts, trigger, result = self._ground.figures.snapshot_attempts, "import", "failed"
         try:
             handle.phase(Phase.RECEIVE)
-            await received.done
-            proof = await self._believe(handle, request, received.path)
+            await upload.received()
+            proof = await self._believe(handle, request, upload.path)
             owned = replace(target, operation_id=handle.operation_id)
-            await self._ship(handle, owned, received.path, proof)
+            await self._ship(handle, owned, upload.path, proof)
             result = "ok"
         except asyncio.CancelledError:
+            self._cancel(upload)
             result = "cancelled"
             raise
         finally:
             attempts[trigger, result] += 1
-            _remove_scratch(received.path)
+            _remove_scratch(upload.path)
         return {"snapshot_id": target.snapshot_id}
 
     async def _believe(
@@ -393,38 +414,6 @@ class Transfers:
             raise
         if results[0].failures:
             raise failure_of(results[0])
-
-
-@dataclass(frozen=True, slots=True)
-class _Received:
-    """Where the bytes go, and the word that all of them are there."""
-
-    path: Path
-    done: asyncio.Future[None]
-
-
-class _Incoming:
-    """A file that grows, with its digest. Blocks: called in a thread."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self._sha256 = hashlib.sha256()
-        self.size_bytes = 0
-
-    def write(self, chunk: bytes) -> None:
-        """Append bytes."""
-        self._file.write(chunk)
-        self._sha256.update(chunk)
-        self.size_bytes += len(chunk)
-
-    def sha256(self) -> str:
-        """Return the digest of what came so far."""
-        return self._sha256.hexdigest()
-
-    def sync(self) -> None:
-        """Bring it to the disk."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
 
 
 def _why_broken(exc: BaseException) -> PerdureError:

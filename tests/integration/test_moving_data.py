@@ -23,12 +23,24 @@ KEYS, SEED = 3000, 11
 
 
 class CuttingProxy:
-    """Passes bytes between a client and a port, and cuts the first connection behind some bytes."""
+    """Passes bytes between clients and a port, and cuts the first connection behind some bytes.
 
-    def __init__(self, port: int, cut_after_bytes: int, *, is_upload: bool = False) -> None:
+    When it `is_half_dead`, only the client sees the cut: the server's side stays open and silent.
+    """
+
+    def __init__(
+        self,
+        port: int,
+        cut_after_bytes: int,
+        *,
+        is_upload: bool = False,
+        is_half_dead: bool = False,
+    ) -> None:
         self._port = port
+        self._cut_after_bytes = cut_after_bytes
         self._is_upload = is_upload
-        self._left = cut_after_bytes
+        self._is_half_dead = is_half_dead
+        self._kept: list[socket.socket] = []
         self.connections = 0
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.target = f"127.0.0.1:{self._listener.getsockname()[1]}"
@@ -42,32 +54,39 @@ class CuttingProxy:
                 return
             self.connections += 1
             server = socket.create_connection(("127.0.0.1", self._port))
-            threading.Thread(
-                target=self._pump, args=(client, server, self._is_upload), daemon=True
-            ).start()
-            threading.Thread(
-                target=self._pump, args=(server, client, not self._is_upload), daemon=True
-            ).start()
+            is_first = self.connections == 1
+            ends = [client, server]
+            if is_first and self._is_half_dead:
+                ends.remove(server)
+                self._kept.append(server)
+            for is_up, path in ((True, (client, server)), (False, (server, client))):
+                is_cut = is_first and is_up is self._is_upload
+                args = (*path, self._cut_after_bytes if is_cut else None, ends)
+                threading.Thread(target=self._pump, args=args, daemon=True).start()
 
-    def _pump(self, source: socket.socket, sink: socket.socket, is_counted: bool) -> None:  # noqa: FBT001
-        is_cutting = is_counted and self.connections == 1
-        try:
+    def _pump(
+        self,
+        source: socket.socket,
+        sink: socket.socket,
+        left_bytes: int | None,
+        ends: list[socket.socket],
+    ) -> None:
+        with suppress(OSError):
             while data := source.recv(65536):
-                if is_cutting:
-                    self._left -= len(data)
-                    if self._left < 0:
+                if left_bytes is not None:
+                    left_bytes -= len(data)
+                    if left_bytes < 0:
                         break
                 sink.sendall(data)
-        except OSError:
-            pass
-        for end in (source, sink):
+        for end in ends:
             hang_up(end)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        hang_up(self._listener)
+        for end in (self._listener, *self._kept):
+            hang_up(end)
 
 
 def test_downloaded_file_is_read_by_a_redis_server(tmp_path: Path) -> None:
@@ -109,8 +128,20 @@ def test_cut_connection_is_resumed_and_the_file_is_whole(tmp_path: Path) -> None
         assert hashlib.sha256(content).hexdigest() == found.sha256
 
 
-def test_cut_upload_is_sent_again_and_is_one_snapshot(tmp_path: Path) -> None:
-    """The proxy cuts behind 1 MiB of 5: the broken import leaves a failed operation and no file."""
+@pytest.mark.parametrize(
+    ("is_half_dead", "reasons"),
+    [(False, ("the client went", "sent again")), (True, ("sent again",))],
+    ids=["seen", "unseen"],
+)
+def test_cut_upload_is_sent_again_and_is_one_snapshot(
+    tmp_path: Path,
+    is_half_dead: bool,  # noqa: FBT001
+    reasons: tuple[str, ...],
+) -> None:
+    """A cut behind 1 MiB of 5 leaves a failed operation and no file, though the server misses it.
+
+    An unseen one is ended by the repeat: by itself it would end after 60 s, of another reason.
+    """
     with Sidecar(tmp_path / "s") as sidecar:
         with sidecar.client() as client:
             draw = random.Random(SEED)
@@ -118,7 +149,8 @@ def test_cut_upload_is_sent_again_and_is_one_snapshot(tmp_path: Path) -> None:
                 client.set(f"big:{number}", draw.randbytes(1 << 17))
         made = sidecar.json("snapshot", "create")
         sidecar.cli("snapshot", "download", made["name"], str(tmp_path / "x.rdb"))
-        proxy = CuttingProxy(sidecar.ports["control"], 1 << 20, is_upload=True)
+        port = sidecar.ports["control"]
+        proxy = CuttingProxy(port, 1 << 20, is_upload=True, is_half_dead=is_half_dead)
         with proxy, Client(proxy.target) as client:
             imported = client.snapshots.import_file(tmp_path / "x.rdb")
         assert proxy.connections >= 2
@@ -129,6 +161,9 @@ def test_cut_upload_is_sent_again_and_is_one_snapshot(tmp_path: Path) -> None:
         operations = sidecar.json("operation", "list")["operations"]
         errors = [operation["error"] for operation in operations if operation.get("error")]
         assert [error["code"] for error in errors] == [10], "ABORTED, of the first"
+        assert errors[0]["details"][0]["reason"] == "IMPORT_BROKEN"
+        message = errors[0]["message"]
+        assert any(reason in message for reason in reasons), message
         assert list((sidecar.data / "spool").glob("scratch-*")) == []
 
 

@@ -140,7 +140,9 @@ class SnapshotServiceServicer:
         the announced one; the Operation then reads and parses the file and stores it, and its response
         is the Snapshot. A file that is damaged, too new or another than announced is refused and leaves
         nothing. A broken stream leaves nothing either and is begun anew: the same request_id then
-        answers the failed Operation (IMPORT_BROKEN), so take a fresh one.
+        answers the failed Operation (IMPORT_BROKEN), so take a fresh one. That ends a stream that still
+        waits for bytes, too, as of a client whose connection broke unseen; once all of them are here the
+        same request_id answers the Operation that goes on.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

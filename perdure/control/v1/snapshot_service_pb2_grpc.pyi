@@ -74,7 +74,9 @@ class SnapshotServiceStub:
     the announced one; the Operation then reads and parses the file and stores it, and its response
     is the Snapshot. A file that is damaged, too new or another than announced is refused and leaves
     nothing. A broken stream leaves nothing either and is begun anew: the same request_id then
-    answers the failed Operation (IMPORT_BROKEN), so take a fresh one.
+    answers the failed Operation (IMPORT_BROKEN), so take a fresh one. That ends a stream that still
+    waits for bytes, too, as of a client whose connection broke unseen; once all of them are here the
+    same request_id answers the Operation that goes on.
     """
 
 @_typing.type_check_only
@@ -118,7 +120,9 @@ class SnapshotServiceAsyncStub(SnapshotServiceStub):
     the announced one; the Operation then reads and parses the file and stores it, and its response
     is the Snapshot. A file that is damaged, too new or another than announced is refused and leaves
     nothing. A broken stream leaves nothing either and is begun anew: the same request_id then
-    answers the failed Operation (IMPORT_BROKEN), so take a fresh one.
+    answers the failed Operation (IMPORT_BROKEN), so take a fresh one. That ends a stream that still
+    waits for bytes, too, as of a client whose connection broke unseen; once all of them are here the
+    same request_id answers the Operation that goes on.
     """
 
 class SnapshotServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -201,7 +205,9 @@ class SnapshotServiceServicer(metaclass=_abc_1.ABCMeta):
         the announced one; the Operation then reads and parses the file and stores it, and its response
         is the Snapshot. A file that is damaged, too new or another than announced is refused and leaves
         nothing. A broken stream leaves nothing either and is begun anew: the same request_id then
-        answers the failed Operation (IMPORT_BROKEN), so take a fresh one.
+        answers the failed Operation (IMPORT_BROKEN), so take a fresh one. That ends a stream that still
+        waits for bytes, too, as of a client whose connection broke unseen; once all of them are here the
+        same request_id answers the Operation that goes on.
         """
 
 def add_SnapshotServiceServicer_to_server(servicer: SnapshotServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

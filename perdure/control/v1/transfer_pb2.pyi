@@ -222,7 +222,9 @@ class ImportHeader(_message.Message):
     sha256: _builtins.str
     """sha256 is its digest."""
     request_id: _builtins.str
-    """request_id makes a repeat safe, as in CreateSnapshotRequest."""
+    """request_id makes a repeat safe, as in CreateSnapshotRequest; see ImportSnapshot for one that comes
+    before all bytes are here.
+    """
     @_builtins.property
     def backends(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """backends are the `backends/{id}` to store it on. Empty means every configured backend."""

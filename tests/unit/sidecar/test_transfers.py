@@ -22,6 +22,7 @@ from sidecar.errors import (
 )
 from sidecar.model import Operation, OperationState, Phase, Trigger
 from sidecar.transfers import TransferOptions, Transfers
+from sidecar.uploads import IncomingFile, Upload
 from sidecar.usecases import DownloadSnapshot, ImportSnapshot
 from tests.support.control_bench import ControlBench, disk_at, until
 from tests.support.fake_engine import FakeEngineError, dump_fake
@@ -217,6 +218,158 @@ async def test_client_that_sends_nothing_is_given_up(bench: ControlBench) -> Non
     with pytest.raises(ImportBrokenError):
         await transfers.import_file(_announce(FILE), silent())
     await until(lambda: bench.spool_files() == [])
+
+
+async def _import_half(bench: ControlBench, taken: asyncio.Event) -> Operation:
+    """Send a part of the file, then nothing for ever, as on a connection that is dead."""
+    transfers = bench.core.control_plane.transfers
+    assert isinstance(transfers, Transfers)
+    transfers._options = TransferOptions(silence_seconds=3600)
+
+    async def silent() -> AsyncIterator[bytes]:
+        yield FILE[:20]
+        taken.set()
+        await asyncio.Event().wait()
+
+    return await transfers.import_file(_announce(FILE), silent(), "r1")
+
+
+async def _half_sent(bench: ControlBench) -> asyncio.Task[Operation]:
+    """Give a call that waits for the rest of the file."""
+    taken = asyncio.Event()
+    call = asyncio.create_task(_import_half(bench, taken))
+    await taken.wait()
+    return call
+
+
+async def test_import_that_is_sent_again_ends_the_one_that_waits(bench: ControlBench) -> None:
+    """The repeat has its error; file and room are free by then, and another id begins anew."""
+    transfers = bench.core.control_plane.transfers
+    assert isinstance(transfers, Transfers)
+    transfers._room._options = TransferOptions(transfers_max=1)
+    first = await _half_sent(bench)
+    again = await asyncio.wait_for(_import(bench, FILE), 30)
+    assert again.state is OperationState.FAILED
+    assert again.error
+    assert again.error["code"] == "IMPORT_BROKEN"
+    assert "sent again" in str(again.error["message"])
+    assert "fresh request_id" in str(again.error["hint"])
+    assert bench.spool_files() == []
+    done = await bench.ended(await _import(bench, FILE, "r2"))
+    assert done.state is OperationState.DONE, done.error
+    assert len(bench.listed()) == 1
+    with pytest.raises(ImportBrokenError, match="sent again"):
+        await first
+
+
+async def test_import_that_is_sent_again_while_a_chunk_is_written_ends(
+    bench: ControlBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk is slow: the repeat comes while no bytes are waited for, and none are then."""
+    writing, go = threading.Event(), threading.Event()
+    write = IncomingFile.write
+
+    def slow(file: IncomingFile, chunk: bytes) -> None:
+        writing.set()
+        assert go.wait(30)
+        write(file, chunk)
+
+    monkeypatch.setattr(IncomingFile, "write", slow)
+    first = asyncio.create_task(_import_half(bench, asyncio.Event()))
+    await until(writing.is_set)
+    again = asyncio.create_task(_import(bench, FILE))
+    operations = bench.core.ground.operations
+    await until(lambda: not operations._running)
+    assert not again.done(), "the room is still taken"
+    go.set()
+    assert (await asyncio.wait_for(again, 30)).state is OperationState.FAILED
+    assert bench.spool_files() == []
+    with pytest.raises(ImportBrokenError, match="sent again"):
+        await first
+
+
+async def test_import_that_is_sent_again_is_the_same_once_all_of_it_is_here(
+    bench: ControlBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The repeat comes between the last byte and the fsync: both have the snapshot."""
+    syncing, go = threading.Event(), threading.Event()
+    sync = IncomingFile.sync
+
+    def slow(file: IncomingFile) -> None:
+        syncing.set()
+        assert go.wait(30)
+        sync(file)
+
+    monkeypatch.setattr(IncomingFile, "sync", slow)
+    first = asyncio.create_task(_import(bench, FILE))
+    await until(syncing.is_set)
+    again = asyncio.create_task(_import(bench, FILE))
+    await asyncio.sleep(0)
+    go.set()
+    operation = await first
+    assert (await again).operation_id == operation.operation_id
+    assert (await bench.ended(operation)).state is OperationState.DONE
+    assert len(bench.listed()) == 1
+
+
+async def test_repeat_of_an_import_that_ends_by_itself_has_its_end(
+    bench: ControlBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It comes while the first call goes, and the operation takes longer than that to end."""
+    go, received = asyncio.Event(), Upload.received
+
+    async def slow(upload: Upload) -> None:
+        try:
+            await received(upload)
+        finally:
+            await go.wait()
+
+    monkeypatch.setattr(Upload, "received", slow)
+    first = await _half_sent(bench)
+    first.cancel()
+    again = asyncio.create_task(_import(bench, FILE))
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    go.set()
+    operation = await asyncio.wait_for(again, 30)
+    assert operation.state is OperationState.FAILED
+    assert operation.error
+    assert operation.error["code"] == "IMPORT_BROKEN"
+    assert bench.spool_files() == []
+
+
+async def test_repeat_under_another_payload_leaves_the_import_alone(bench: ControlBench) -> None:
+    """What is no repeat is refused, and the file that comes goes on coming."""
+    first = await _half_sent(bench)
+    with pytest.raises(PerdureError) as caught:
+        await _import(bench, FILE[:-1])
+    assert caught.value.code == "REQUEST_ID_REUSED"
+    await until(lambda: len(bench.spool_files()) == 1)
+    assert not first.done()
+    first.cancel()
+
+
+async def test_cancelled_import_waits_for_no_more_bytes(bench: ControlBench) -> None:
+    """Its client is silent: the call ends with CANCELLED at once, and nothing is left."""
+    call = await _half_sent(bench)
+    operations = bench.core.ground.operations
+    running = next(iter(operations._live.values()))
+    await operations.cancel(running.operation_id)
+    with pytest.raises(PerdureError) as caught:
+        await asyncio.wait_for(call, 30)
+    assert caught.value.code == "CANCELLED"
+    assert (await bench.ended(running)).state is OperationState.CANCELLED
+    assert bench.spool_files() == []
+
+
+async def test_stop_ends_an_import_as_one_that_may_be_sent_again(bench: ControlBench) -> None:
+    """Its client is silent: the stop does not wait for it, and the call says why."""
+    call = await _half_sent(bench)
+    await bench.core.ground.operations.stop()
+    with pytest.raises(PerdureError) as caught:
+        await asyncio.wait_for(call, 30)
+    assert (caught.value.code, caught.value.is_retryable) == ("OPERATION_INTERRUPTED", True)
+    assert bench.spool_files() == []
 
 
 async def test_cancelled_import_stops_taking_bytes(bench: ControlBench) -> None:

@@ -68,7 +68,9 @@ type SnapshotServiceClient interface {
 	// the announced one; the Operation then reads and parses the file and stores it, and its response
 	// is the Snapshot. A file that is damaged, too new or another than announced is refused and leaves
 	// nothing. A broken stream leaves nothing either and is begun anew: the same request_id then
-	// answers the failed Operation (IMPORT_BROKEN), so take a fresh one.
+	// answers the failed Operation (IMPORT_BROKEN), so take a fresh one. That ends a stream that still
+	// waits for bytes, too, as of a client whose connection broke unseen; once all of them are here the
+	// same request_id answers the Operation that goes on.
 	ImportSnapshot(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[ImportSnapshotRequest, longrunning.Operation], error)
 }
 
@@ -198,7 +200,9 @@ type SnapshotServiceServer interface {
 	// the announced one; the Operation then reads and parses the file and stores it, and its response
 	// is the Snapshot. A file that is damaged, too new or another than announced is refused and leaves
 	// nothing. A broken stream leaves nothing either and is begun anew: the same request_id then
-	// answers the failed Operation (IMPORT_BROKEN), so take a fresh one.
+	// answers the failed Operation (IMPORT_BROKEN), so take a fresh one. That ends a stream that still
+	// waits for bytes, too, as of a client whose connection broke unseen; once all of them are here the
+	// same request_id answers the Operation that goes on.
 	ImportSnapshot(grpc.ClientStreamingServer[ImportSnapshotRequest, longrunning.Operation]) error
 	mustEmbedUnimplementedSnapshotServiceServer()
 }

@@ -480,7 +480,8 @@ type ImportHeader struct {
 	Sha256 string `protobuf:"bytes,2,opt,name=sha256,proto3" json:"sha256,omitempty"`
 	// backends are the `backends/{id}` to store it on. Empty means every configured backend.
 	Backends []string `protobuf:"bytes,3,rep,name=backends,proto3" json:"backends,omitempty"`
-	// request_id makes a repeat safe, as in CreateSnapshotRequest.
+	// request_id makes a repeat safe, as in CreateSnapshotRequest; see ImportSnapshot for one that comes
+	// before all bytes are here.
 	RequestId     string `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
