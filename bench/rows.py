@@ -92,7 +92,7 @@ LOG_ROWS = (
     Row("SET", 1, 200_000, fillings.STRINGS, policy=ALWAYS),
     Row("SET", 1, 200_000, fillings.STRINGS, policy=ALWAYS, clients=200),
     Row("SET", 1, 200_000, fillings.STRINGS, policy=EVERYSEC),
-    Row("SET", 16, 2_000_000, fillings.STRINGS, policy=EVERYSEC),
+    Row("SET", 16, 5_000_000, fillings.STRINGS, policy=EVERYSEC),  # some seconds: some fsyncs
     Row("SET", 1, 200_000, fillings.STRINGS, policy=NO),
     Row("SET", 16, 1_000_000, fillings.STRINGS, policy=NO),
 )

@@ -8,6 +8,7 @@ mod support;
 
 mod content;
 mod failures;
+mod page_cache;
 mod policy;
 mod ring;
 mod rotation;

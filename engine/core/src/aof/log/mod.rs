@@ -12,6 +12,7 @@
 mod failures;
 mod figures;
 mod pace;
+mod page_cache;
 mod ring_side;
 mod sink;
 mod tail;

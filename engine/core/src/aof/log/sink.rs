@@ -14,12 +14,14 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Segment;
+use super::page_cache::{PageCache, drop_pages};
 use super::ring_side::{Group, Opening, RingSide};
 use super::tail::{Piece, Tail};
 use crate::aof::annotation::{Checksum, FIELD_BYTES};
@@ -60,6 +62,8 @@ pub struct Fsync {
     /// Why the ring did not, and the file was fsynced all the same.
     ring_error: Option<io::Error>,
     opening: Opening,
+    /// What of the file leaves memory once it is on the disk.
+    surplus: Range<u64>,
 }
 
 /// The file, and what waits for it.
@@ -93,6 +97,7 @@ pub struct Sink {
     /// Replies wait for the fsync that runs, and that was counted.
     is_delay_noted: bool,
     file_begins_at: u64,
+    page_cache: PageCache,
 }
 
 impl Sink {
@@ -117,6 +122,7 @@ impl Sink {
             is_lost: false,
             is_delay_noted: false,
             file_begins_at: end,
+            page_cache: PageCache::default(),
         }
     }
 
@@ -250,6 +256,7 @@ impl Sink {
         let Some(piece) = self.queue.front_mut() else { return };
         if let Some(segment) = piece.segment.take() {
             self.file_begins_at = piece.start;
+            self.page_cache = PageCache::default();
             self.ring.go_on_in(&segment, piece.start);
             self.file = Arc::new(segment.file);
             self.path = segment.path;
@@ -263,9 +270,10 @@ impl Sink {
             true => self.ring.take_group(self.fsynced, self.epoch, self.file_begins_at),
             false => None,
         };
-        let mut opening = Opening::Not;
+        let (mut opening, mut surplus) = (Opening::Not, 0..0);
         if group.is_none() {
             self.synced_at = Some(now);
+            surplus = self.page_cache.take_surplus(self.file_bytes());
             self.ring.forget(self.written);
             opening = self.ring.opening();
         }
@@ -279,6 +287,7 @@ impl Sink {
             group,
             ring_error: None,
             opening,
+            surplus,
         }
     }
 
@@ -348,6 +357,7 @@ impl Fsync {
             }
         }
         fdatasync(&self.file)?;
+        drop_pages(&self.file, &self.surplus);
         self.opening.run();
         failpoint::hit("aof.fsynced")
     }
