@@ -59,7 +59,7 @@ def test_prometheus_scrapes_fork_time_and_snapshots(sidecar: Sidecar, prometheus
     assert snapshot["state"] == "STATE_AVAILABLE"
 
     def scraped(expression: str) -> Any:
-        return wait_for(lambda: _query(prometheus, expression), expression, 30)
+        return wait_for(lambda: _query(prometheus, expression), expression)
 
     assert scraped("up == 1")
     assert scraped('histogram_quantile(0.9, perdure_fork_duration_seconds_bucket{purpose="cut"})')
@@ -74,7 +74,7 @@ def test_prometheus_scrapes_fork_time_and_snapshots(sidecar: Sidecar, prometheus
     assert scraped("sum(perdure_aof_errors_total) == 0")
     with sidecar.client() as client:
         assert client.config_set("appendonly", "no")
-    wait_for(lambda: _query(prometheus, lag) is None, "no lag without a log", 30)
+    wait_for(lambda: _query(prometheus, lag) is None, "no lag without a log")
 
 
 def test_promtool_accepts_the_metrics_page(sidecar: Sidecar) -> None:
