@@ -56,7 +56,9 @@ def test_rows_with_a_log_lose_nothing_by_a_kill(tmp_path: Path) -> None:
     chosen = [replace(quick(always), requests=2000, keys=1000)]
     run_log_rows(chosen, SERVERS, figures, tmp_path)
     (row,) = figures.log.rows
-    assert set(row.samples) == {*SERVERS, "perdure-unlogged"}
+    assert set(row.samples) == {*SERVERS, "perdure-unlogged", "null-fsynced"}
+    assert all(sample.rate > 0 for samples in row.samples.values() for sample in samples)
+    assert "What the disk leaves" in page(figures, {})
     assert figures.log.killed == ["always perdure", "always redis-7.0"]
     if shutil.which("strace"):
         counts = figures.log.fsyncs["always-c50"]
