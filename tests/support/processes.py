@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -36,10 +38,19 @@ def wait_for(probe: Callable[[], _T | None], what: str, deadline_seconds: float 
 
 
 def free_port() -> int:
-    """Give a port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Give a port that was free a moment ago, and that the kernel gives to no client meanwhile.
+
+    A client that tries a port again and again, where nobody listens yet, may be given that very
+    port for its own end; then the server that wants it finds it taken.
+    """
+    told = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text()
+    first, last = (int(word) for word in told.split())
+    ports = max(range(10_000, first), range(last + 1, 65_536), key=len)
+    while True:
+        port = random.choice(ports) if ports else 0
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return int(probe.getsockname()[1])
 
 
 def debian_tool(name: str) -> Path:
