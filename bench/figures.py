@@ -18,7 +18,8 @@ UNLOGGED = "perdure-unlogged"  # ours again, without a log: what a log row costs
 ALWAYS_LOGGED = "perdure-always"  # ours with `appendfsync always`, among the rows of calls
 NULL = "null"
 NULL_FSYNCED = "null-fsynced"  # the null server, its answers behind an fsync: the limit of `always`
-_NO_PEERS = {OURS, UNLOGGED, ALWAYS_LOGGED, NULL, NULL_FSYNCED}
+NULLS = {NULL, NULL_FSYNCED}
+_NO_PEERS = {OURS, UNLOGGED, ALWAYS_LOGGED, *NULLS}
 CLIENT_SHARE_MAX = 0.95
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 import redis
 
 from bench.benchmark_tool import Target
-from bench.figures import NULL, NULL_FSYNCED, OURS, UNLOGGED
+from bench.figures import NULL, NULL_FSYNCED, NULLS, OURS, UNLOGGED
 from tests.support.peers import PEERS, PeerServer
 from tests.support.processes import Sidecar, digest_of
 
@@ -34,7 +34,6 @@ TITLES = {
     NULL_FSYNCED: "null server, fsynced",
     **{name: PEERS[name].title for name in PEER_NAMES},
 }
-_NULLS = {NULL, NULL_FSYNCED}
 NO_SNAPSHOTS = '[schedules.hourly]\npreset = "hourly"\npaused = true\n'
 _PEER_LOADED = re.compile(r"DB loaded from (?:disk|append only file): ([\d.]+) seconds")
 
@@ -138,7 +137,7 @@ def digest(server: Running) -> str:
 
 def knows(server: Running, verb: str) -> bool:
     """Tell whether a server has a command: without arguments it complains of their number."""
-    if server.name in _NULLS:
+    if server.name in NULLS:
         return True
     with server.client() as client:
         try:
@@ -150,7 +149,7 @@ def knows(server: Running, verb: str) -> bool:
 
 def version(server: Running) -> str:
     """Say which version runs."""
-    if server.name in _NULLS:
+    if server.name in NULLS:
         return "of this tree"
     with server.client() as client:
         return version_of(client.info("server"))

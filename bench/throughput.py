@@ -16,15 +16,7 @@ from typing import TypeVar
 import redis
 
 from bench.benchmark_tool import measure
-from bench.figures import (
-    NULL,
-    NULL_FSYNCED,
-    Figures,
-    RowFigures,
-    Sample,
-    costs,
-    ratio_to_best_peer,
-)
+from bench.figures import NULLS, Figures, RowFigures, Sample, costs, ratio_to_best_peer
 from bench.fillings import Chunk, send
 from bench.process import on_core, two_cores
 from bench.rows import Row
@@ -88,7 +80,7 @@ def rotated(items: Sequence[_T], turns: int) -> list[_T]:
 
 def refill(server: Running, chunks: Sequence[Chunk]) -> None:
     """Empty a server and write a data set to it."""
-    if server.name in {NULL, NULL_FSYNCED}:
+    if server.name in NULLS:
         return
     with redis.Redis(port=server.port, socket_timeout=300) as client:
         client.flushall()
